@@ -1,0 +1,152 @@
+"""Dataclasses to and from the JSON of the API.
+
+One generic walk instead of a parser per type: snake_case fields are camelCase keys,
+enums are their values, times are RFC 3339, durations (fields declared with
+`spec.seconds`) are Go-style strings. Absent and null keys take the field's default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_UNIT = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_PART = re.compile(r"(\d+)(h|ms|m|s)")
+
+
+class Malformed(ValueError):  # noqa: N818 - named for what it tells, as the other errors of this package are
+    """The object does not have the shape the CRD promises; the message names the field."""
+
+
+def key(field: dataclasses.Field[Any]) -> str:
+    """Return the API's name of a dataclass field."""
+    if "key" in field.metadata:
+        return str(field.metadata["key"])
+    head, *rest = field.name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a Go-style duration such as `90s` or `1h30m`.
+
+    Raises:
+        ValueError: the text is not such a duration.
+    """
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text!r} is not a duration such as 30s, 10m or 1h30m")
+    return sum(int(number) * _UNIT[unit] for number, unit in parts)
+
+
+def format_duration(seconds: float) -> str:
+    """Return the shortest Go-style duration of a number of seconds, to the second."""
+    whole = round(seconds)
+    parts = []
+    for unit, size in (("h", 3600), ("m", 60), ("s", 1)):
+        number, whole = divmod(whole, size)
+        if number:
+            parts.append(f"{number}{unit}")
+    return "".join(parts) or "0s"
+
+
+def format_time(moment: datetime) -> str:
+    """Return RFC 3339 in UTC with whole seconds, or milliseconds where there are any."""
+    text = moment.astimezone(UTC).isoformat(timespec="seconds" if not moment.microsecond else "milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def parse_time(text: str) -> datetime:
+    """Return the moment of an RFC 3339 text."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def decode(cls: type[T], value: object, path: str = "") -> T:
+    """Return the dataclass `cls` read from parsed JSON.
+
+    Raises:
+        Malformed: a required field is missing or has another type.
+    """
+    if not isinstance(value, Mapping):
+        raise Malformed(f"{path or 'object'}: expected an object, got {value!r}")
+    hints = _hints(cls)
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type] # T is a dataclass by contract
+        name = key(field)
+        where = f"{path}.{name}" if path else name
+        if value.get(name) is None:
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                raise Malformed(f"{where}: is required")
+            continue
+        raw = value[name]
+        try:
+            duration = field.metadata.get("duration")
+            found[field.name] = parse_duration(str(raw)) if duration else _decode(hints[field.name], raw, where)
+        except Malformed:
+            raise
+        except (TypeError, ValueError) as error:
+            raise Malformed(f"{where}: {error}") from error
+    return cls(**found)
+
+
+def _decode(hint: Any, raw: Any, where: str) -> Any:  # noqa: ANN401 - JSON on one side, a type on the other
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _decode(next(a for a in args if a is not type(None)), raw, where)
+    if origin is tuple:
+        if not isinstance(raw, list):
+            raise Malformed(f"{where}: expected a list, got {raw!r}")
+        return tuple(_decode(args[0], item, f"{where}[{i}]") for i, item in enumerate(raw))
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(raw, Mapping):
+            raise Malformed(f"{where}: expected an object, got {raw!r}")
+        return dict(raw)
+    if dataclasses.is_dataclass(hint):
+        return decode(hint, raw, where)  # type: ignore[arg-type] # a class, not an instance
+    if hint is datetime:
+        return parse_time(raw)
+    return _scalar(hint, raw, where)
+
+
+def _scalar(hint: Any, raw: Any, where: str) -> Any:  # noqa: ANN401 - as above
+    if issubclass(hint, StrEnum):
+        return hint(raw)
+    if hint is float and isinstance(raw, int | float) and not isinstance(raw, bool):
+        return float(raw)
+    if hint in (str, int, bool) and type(raw) is hint:
+        return raw
+    raise Malformed(f"{where}: expected {getattr(hint, '__name__', hint)}, got {raw!r}")
+
+
+def encode(value: Any) -> Any:  # noqa: ANN401 - any dataclass in, JSON out
+    """Return the JSON of a dataclass; fields that are None or empty are left out."""
+    if isinstance(value, StrEnum):
+        return str(value)
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return {k: encode(v) for k, v in value.items()}
+    if not dataclasses.is_dataclass(value):
+        return value
+    out = {}
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        if item is None or item == () or item == {}:
+            continue
+        out[key(field)] = format_duration(item) if field.metadata.get("duration") else encode(item)
+    return out

@@ -1,0 +1,101 @@
+"""What `decide` answers: the next status, what should exist, and when to look again.
+
+A want is declarative ("this slot selects that revision"); the runtime renders it, writes it
+only where the live object differs, and stops at the first write that fails. Their order in a
+plan is the safe order. The status is written before any want: a crash in between leaves the
+intent, from which the next decision goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from modelrelease.domain.observed import BuildResult, Protocol, Slot
+from modelrelease.domain.status import Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantJob:
+    """The build Job of an artifact."""
+
+    artifact_key: str
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantRecord:
+    """The ControllerRevision of a built revision; `number` is its place in the history."""
+
+    revision: str
+    artifact_key: str
+    version: str
+    result: BuildResult
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantDeployment:
+    """A revision's Deployment (with its PodDisruptionBudget) at a number of replicas."""
+
+    revision: str
+    replicas: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantSlot:
+    """A slot's Service selecting a revision; None as `resource_version` means that it was absent."""
+
+    slot: Slot
+    revision: str
+    resource_version: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantRoute:
+    """One protocol's route with a candidate weight in parts per million."""
+
+    protocol: Protocol
+    candidate_ppm: int
+    resource_version: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remove:
+    """Delete an object, only if it is still the one that was seen."""
+
+    kind: str  # Deployment (its PodDisruptionBudget goes with it), Job, ControllerRevision
+    name: str
+    uid: str
+    resource_version: str
+
+
+Want = WantJob | WantRecord | WantDeployment | WantSlot | WantRoute | Remove
+
+
+@dataclass(frozen=True, kw_only=True)
+class Announce:
+    """A Kubernetes Event about a transition; the name is derived, so that a replay is no second Event."""
+
+    type: str  # Normal, Warning
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One decision."""
+
+    status: Status
+    wants: tuple[Want, ...] = ()
+    announce: tuple[Announce, ...] = ()
+    wake_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What the next decision needs to know beyond the cached objects."""
+
+    probe: str | None = None  # a revision whose Triton is to be asked through the preview slot
+    evidence: tuple[datetime, datetime] | None = None  # the window to count in
+    gateway: bool = False  # the Gateway's facts, hostname conflicts included

@@ -1,0 +1,197 @@
+"""The typed `status` of a ModelRelease: everything durable that `decide` knows.
+
+Times are RFC 3339 in UTC with whole seconds, kept as `datetime` here.
+Weights are percent, as people say them; what the gateway gets is parts per million.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """How far the candidate is. `Retreat` moves its traffic back and ends it."""
+
+    BUILD = "Build"
+    DEPLOY = "Deploy"
+    STEP = "Step"
+    BAKE = "Bake"
+    RETREAT = "Retreat"
+
+
+class Outcome(StrEnum):
+    """How a release ended."""
+
+    PROMOTED = "Promoted"
+    ROLLED_BACK = "RolledBack"
+    FAILED = "Failed"  # before it had traffic
+    ABORTED = "Aborted"  # by a person
+    SUPERSEDED = "Superseded"  # by a newer revision
+
+
+class VerdictValue(StrEnum):
+    """What the analysis says of one metric."""
+
+    PASS = "Pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "Fail"
+    INCONCLUSIVE = "Inconclusive"
+    ERROR = "Error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """A metav1.Condition."""
+
+    type: str
+    status: str  # True, False, Unknown
+    reason: str
+    message: str
+    last_transition_time: datetime
+    observed_generation: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """An immutable artifact: where it is and its digest."""
+
+    uri: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stable:
+    """The revision that serves production."""
+
+    revision: str
+    version: str
+    artifact: Artifact
+    replicas: int  # ready ones, as last seen at a transition
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weight:
+    """The candidate's share of the traffic in percent: wanted, accepted by the gateway, measured."""
+
+    desired: int = 0
+    accepted: int = 0
+    observed: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One metric's verdict with the evidence behind it."""
+
+    metric: str
+    verdict: VerdictValue
+    message: str  # one sentence: value, threshold, samples
+    estimate: float | None = None
+    baseline: float | None = None
+    threshold: float | None = None
+    samples: int = 0
+    query: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """Why a candidate retreats, written once, before its traffic moves."""
+
+    outcome: Outcome
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The revision on its way to production.
+
+    `step` is 0-based and counts within `steps`, the weights fixed when the ladder was last
+    (re)planned. `progress_at` is the last moment of progress, from which the deadline counts.
+    """
+
+    revision: str
+    version: str
+    attempt: int
+    stage: Stage
+    started_at: datetime
+    progress_at: datetime
+    artifact: Artifact | None = None
+    weight: Weight = Weight()
+    step: int | None = None
+    step_started_at: datetime | None = None  # when the gateway accepted the step's weight
+    passed_at: datetime | None = None  # when the step's analysis passed; pauses count from here
+    approved: bool = False  # this step was approved
+    skip: bool = False  # promote: the remaining steps are waived
+    bake_started_at: datetime | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    verdicts_at: datetime | None = None
+    peak_weight: int = 0
+    bad_requests: int = 0
+    end: End | None = None  # set in Retreat
+
+    def at(self, stage: Stage, now: datetime) -> Candidate:
+        """This candidate at the next stage: progress."""
+        return replace(self, stage=stage, progress_at=now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retired:
+    """A revision that left the route and is removed after `scaleDownDelay`."""
+
+    revision: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """The last revision that failed; not tried again by itself."""
+
+    revision: str
+    attempt: int
+    reason: str
+    message: str
+    gates: str  # hash of the gates that judged it: changed gates judge anew
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingFor:
+    """What the release waits for, since when, and who can unblock it."""
+
+    what: str
+    since: datetime
+    who: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryEntry:
+    """One finished release."""
+
+    version: str
+    revision: str
+    attempt: int
+    outcome: Outcome
+    reason: str
+    message: str
+    started_at: datetime
+    finished_at: datetime
+    peak_weight: int
+    bad_requests: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """The whole `status`. `phase` and `message` are for people; `decide` reads neither."""
+
+    observed_generation: int = 0
+    phase: str = ""
+    message: str = ""
+    conditions: tuple[Condition, ...] = ()
+    stable: Stable | None = None
+    candidate: Candidate | None = None
+    retired: tuple[Retired, ...] = ()
+    rejected: Rejected | None = None
+    handled: tuple[str, ...] = ()  # ids of the imperative commands that were latched
+    waiting_for: WaitingFor | None = None
+    history: tuple[HistoryEntry, ...] = ()
