@@ -1,0 +1,72 @@
+"""Every failure a person can cause or cure, with the reason a machine reads and the exit code a Job reports.
+
+BuildError
+  BadSpec            2  the spec, the serving configuration or the command line is wrong
+  GateFailed         3  the model was built but is not good enough (a gate, an always-on check, a diverged training)
+  BadData            4  data or source weights can't be used
+  ArtifactCorrupt    4  what the store holds is not what its digest says
+  StorageError       5  a store can't be reached, refuses, lacks the artifact, or a disk is full
+  OutOfMemory        6  the process noticed it itself (137 is the kernel's)
+
+`StorageError` carries one of several reasons, the others exactly their class name.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BuildError(Exception):
+    """A failure with one sentence that names the fix."""
+
+    exit_code: ClassVar[int] = 1
+
+    @property
+    def reason(self) -> str:
+        """The CamelCase word that goes into status."""
+        return type(self).__name__
+
+
+class BadSpec(BuildError):
+    """The input of the command is wrong."""
+
+    exit_code = 2
+
+
+class GateFailed(BuildError):
+    """The model is not good enough."""
+
+    exit_code = 3
+
+
+class BadData(BuildError):
+    """Data or source weights can't be used."""
+
+    exit_code = 4
+
+
+class ArtifactCorrupt(BuildError):
+    """What was fetched is not what its digest says."""
+
+    exit_code = 4
+
+
+class StorageError(BuildError):
+    """A store or a disk does not do its part."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, reason: str = "StoreUnreachable") -> None:
+        super().__init__(message)
+        self._reason = reason
+
+    @property
+    def reason(self) -> str:
+        """StoreUnreachable, StoreDenied, ArtifactMissing or DiskFull."""
+        return self._reason
+
+
+class OutOfMemory(BuildError):
+    """An allocation failed inside the process."""
+
+    exit_code = 6

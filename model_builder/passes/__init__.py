@@ -1,0 +1,8 @@
+"""The passes of a recipe: name -> parameters -> function. A new pass is a new file and a line here."""
+
+from collections.abc import Mapping
+
+from model_builder.passes import quantize, train
+from model_builder.passes.base import Pass
+
+REGISTRY: Mapping[str, Pass] = {entry.name: entry for entry in (train.PASS, quantize.PASS)}

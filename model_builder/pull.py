@@ -1,0 +1,96 @@
+"""Fetches an artifact, verifies every byte of it, and lays out a Triton model repository. Standard library and boto3."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from model_builder import artifact as artifacts
+from model_builder.contract import parse_contract
+from model_builder.decode import decode
+from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
+from model_builder.progress import Reporter
+from model_builder.stores import open_store
+from model_builder.triton import Backend, Serving, render_config
+
+
+def parse_serving(text: str) -> Serving:
+    """The serving configuration as the operator hands it over."""
+    try:
+        raw = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise BadSpec(f"--serving is not valid JSON: {error}") from error
+    return decode(Serving, raw, where="serving")
+
+
+def pull(
+    *, uri: str, digest: str, model: str, to: Path, backend: Backend, serving: Serving, reporter: Reporter
+) -> dict[str, Any]:
+    """Make `to/model` a model folder that Triton can load; it appears only when everything in it was verified."""
+    started = time.monotonic()
+    artifacts.parse_digest(digest)
+    partial = to / f".incomplete-{uuid.uuid4().hex}"
+    try:
+        partial.mkdir(parents=True)
+        files = _fetch(uri=uri, digest=digest, to=partial, reporter=reporter)
+        folder = _lay_out(partial, files=files, uri=uri, model=model, backend=backend, serving=serving)
+        shutil.rmtree(to / model, ignore_errors=True)
+        folder.rename(to / model)
+    except OSError as error:
+        raise StorageError(f"{to} can't be written ({error}): check the volume's size and permissions") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return {
+        "digest": digest,
+        "uri": uri,
+        "model": model,
+        "bytes": sum(file.size for file in files),
+        "seconds": round(time.monotonic() - started, 2),
+    }
+
+
+def _fetch(*, uri: str, digest: str, to: Path, reporter: Reporter) -> tuple[artifacts.FileEntry, ...]:
+    reporter.phase("pull")
+    store = open_store(uri)
+    manifest = to / artifacts.MANIFEST
+    store.fetch(path=artifacts.MANIFEST, to=manifest)
+    files = artifacts.parse_files(manifest.read_text(encoding="utf-8", errors="replace"), origin=uri)
+    for index, entry in enumerate(files):
+        target = to / entry.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        store.fetch(path=entry.path, to=target)
+        artifacts.verify_file(target, entry=entry, origin=uri)
+        reporter.step(done=index + 1, total=len(files))
+    found = artifacts.digest_of(files)
+    if found != digest:
+        raise ArtifactCorrupt(
+            f"{uri} holds the artifact {found}, not {digest}: its manifest was replaced; "
+            "delete that artifact and build it again"
+        )
+    golden = next((file.sha256 for file in files if file.path == artifacts.GOLDEN), None)
+    if golden != parse_contract((to / artifacts.CONTRACT).read_text()).golden_sha256:
+        raise ArtifactCorrupt(f"{artifacts.GOLDEN} of {uri} is not the one its contract names: build the artifact again")
+    return files
+
+
+def _lay_out(
+    partial: Path,
+    *,
+    files: tuple[artifacts.FileEntry, ...],
+    uri: str,
+    model: str,
+    backend: Backend,
+    serving: Serving,
+) -> Path:
+    folder = partial / artifacts.REPOSITORY / artifacts.model_folder(files, origin=uri)
+    contract = parse_contract((partial / artifacts.CONTRACT).read_text())
+    config = render_config(contract=contract, model=model, backend=backend, serving=serving)
+    (folder / "config.pbtxt").write_text(config)
+    # Beside the model for whoever wants to try the server: Triton does not mind further files.
+    shutil.copyfile(partial / artifacts.CONTRACT, folder / artifacts.CONTRACT)
+    shutil.copyfile(partial / artifacts.GOLDEN, folder / artifacts.GOLDEN)
+    return folder

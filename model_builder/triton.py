@@ -1,0 +1,109 @@
+"""Renders config.pbtxt: the one place where a serving configuration becomes Triton's. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from model_builder.contract import Contract, Tensor
+from model_builder.decode import Pattern, Range
+from model_builder.errors import BadSpec
+
+Backend = Literal["onnxruntime", "python"]
+DEFAULT_MAX_BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class DynamicBatching:
+    """How requests of several clients share one execution. `maxQueueSize` 0 is an endless queue."""
+
+    max_queue_delay_microseconds: Annotated[int, Range(0, 10_000_000)] = 0
+    max_queue_size: Annotated[int, Range(0, 1_000_000)] = 0
+    preferred_batch_sizes: Annotated[tuple[int, ...], Range(0, 16)] = ()
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How a model is to be served. `maxBatchSize` 0 turns batching off; absent means what the model allows."""
+
+    max_batch_size: Annotated[int | None, Range(0, 4096)] = None
+    dynamic_batching: DynamicBatching | None = None
+    instance_count: Annotated[int, Range(1, 64)] = 1
+    warmup: bool = True
+    revision: Annotated[str | None, Pattern(r"[A-Za-z0-9._-]{1,63}", "1 to 63 letters, digits, '.', '_' or '-'")] = None
+
+
+def render_config(*, contract: Contract, model: str, backend: Backend, serving: Serving) -> str:
+    """A complete configuration: nothing is left for Triton to guess."""
+    batch = _max_batch_size(contract=contract, serving=serving)
+    # The tensors of the contract have no batch dimension; without batching Triton wants it spelled out.
+    lead: tuple[int, ...] = (-1,) if contract.batchable and batch == 0 else ()
+    lines = [f"name: {_quoted(model)}", f"backend: {_quoted(backend)}", f"max_batch_size: {batch}"]
+    for kind, tensors in (("input", contract.inputs), ("output", contract.outputs)):
+        lines += [line for tensor in tensors for line in _tensor(kind, tensor, lead=lead)]
+    lines += ["version_policy { specific { versions: [ 1 ] } }"]
+    # The runner of the python backend computes on the CPU; onnxruntime takes a GPU where the pod has one.
+    kind = "KIND_CPU" if backend == "python" else "KIND_AUTO"
+    lines += [f"instance_group [ {{ count: {serving.instance_count} kind: {kind} }} ]"]
+    if serving.dynamic_batching:
+        lines += _batching(serving.dynamic_batching, max_batch_size=batch)
+    if serving.warmup:
+        lines += _warmup(contract.inputs, lead=lead, max_batch_size=batch)
+    if serving.revision:
+        lines += [f'metric_tags {{ key: "revision" value: {_quoted(serving.revision)} }}']
+    return "\n".join(lines) + "\n"
+
+
+def _max_batch_size(*, contract: Contract, serving: Serving) -> int:
+    if contract.batchable:
+        return DEFAULT_MAX_BATCH_SIZE if serving.max_batch_size is None else serving.max_batch_size
+    if serving.max_batch_size:
+        raise BadSpec(
+            f"maxBatchSize is {serving.max_batch_size}, but the first dimension of this model is fixed: "
+            "set maxBatchSize to 0, or export the model with a dynamic batch dimension"
+        )
+    return 0
+
+
+def _tensor(kind: str, tensor: Tensor, *, lead: tuple[int, ...]) -> Iterable[str]:
+    shape = lead + tensor.shape
+    # Triton has no empty dims: a scalar per row is a vector of one that is reshaped.
+    dims = f"dims: {_list(shape)}" if shape else "dims: [ 1 ] reshape: { shape: [ ] }"
+    return [f"{kind} [ {{ name: {_quoted(tensor.name)} data_type: {tensor.config_type} {dims} }} ]"]
+
+
+def _batching(batching: DynamicBatching, *, max_batch_size: int) -> Iterable[str]:
+    if max_batch_size == 0:
+        raise BadSpec("dynamicBatching needs batching: set maxBatchSize to at least 1 or drop dynamicBatching")
+    for size in batching.preferred_batch_sizes:
+        if not 1 <= size <= max_batch_size:
+            raise BadSpec(f"dynamicBatching.preferredBatchSizes has {size}; allowed is 1 to maxBatchSize {max_batch_size}")
+    yield "dynamic_batching {"
+    if batching.preferred_batch_sizes:
+        yield f"  preferred_batch_size: {_list(batching.preferred_batch_sizes)}"
+    yield f"  max_queue_delay_microseconds: {batching.max_queue_delay_microseconds}"
+    if batching.max_queue_size:
+        yield f"  default_queue_policy {{ timeout_action: REJECT max_queue_size: {batching.max_queue_size} }}"
+    yield "}"
+
+
+def _warmup(inputs: Iterable[Tensor], *, lead: tuple[int, ...], max_batch_size: int) -> Iterable[str]:
+    """One request alone and one full batch, before the server says that it is ready."""
+    for size in sorted({min(1, max_batch_size), max_batch_size}):
+        yield "model_warmup [ {"
+        yield f'  name: "batch-{size}" batch_size: {size}'
+        for tensor in inputs:
+            shape = [max(1, length) for length in lead + tensor.shape] or [1]
+            value = f"data_type: {tensor.config_type} dims: {_list(shape)} zero_data: true"
+            yield f"  inputs {{ key: {_quoted(tensor.name)} value {{ {value} }} }}"
+        yield "} ]"
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return f"[ {', '.join(map(str, numbers))} ]"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
