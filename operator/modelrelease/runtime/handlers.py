@@ -1,0 +1,148 @@
+"""kopf as an informer: it watches, and each event becomes an entry of the cache and a key in the queue.
+
+Nothing else of kopf is used. Its timers and daemons cost a task and a finalizer for each
+object, its change handlers write annotations, and its patches carry no precondition.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import kopf
+
+from modelrelease.adapters.errors import ApiError
+from modelrelease.adapters.kinds import CACHED, CHILDREN, KINDS, Manifest
+from modelrelease.adapters.kube import Kube
+from modelrelease.domain import naming
+from modelrelease.runtime.logs import fields
+from modelrelease.runtime.metrics import Metrics
+from modelrelease.runtime.queue import Key, WorkQueue
+from modelrelease.runtime.store import Store, release_of
+
+log = logging.getLogger(__name__)
+
+RESYNC_SECONDS = 600.0
+
+
+class PatientBackoff:
+    """Delays between tries of kopf's requests, without end: an informer that gives up ends the operator."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Yield 1, 2, 4, 8, 16, 30, 30, ... seconds, each a little random."""
+        delay = 1.0
+        while True:
+            yield delay * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+            delay = min(30.0, delay * 2)
+
+
+@dataclass(kw_only=True)
+class Informer:
+    """The way of events into cache and queue."""
+
+    store: Store
+    queue: WorkQueue
+    metrics: Metrics
+    _phases: dict[Key, str] = field(default_factory=dict)
+
+    def registry(self) -> kopf.OperatorRegistry:
+        """Return the handlers: one for each cached kind."""
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(_login)
+        for name in CACHED:
+            kind = KINDS[name]
+            kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=name)(self._handler(name))
+        return registry
+
+    def _handler(self, kind: str) -> Callable[..., Any]:
+        async def handle(*, event: Any, **_: Any) -> None:
+            self.take_in(kind, event["object"], deleted=event["type"] == "DELETED")
+
+        return handle
+
+    def take_in(self, kind: str, obj: Manifest, *, deleted: bool) -> None:
+        """Take one event in. What is no news wakes nobody: our own writes come back as events."""
+        key = release_of(kind, obj)
+        before = self.store.get(kind, obj["metadata"]["namespace"], obj["metadata"]["name"])
+        news = self.store.remove(kind, obj) if deleted else self.store.put(kind, obj)
+        if kind == naming.KIND and key is not None:
+            self._follow(key, obj, deleted=deleted)
+        if not news:
+            return
+        # A child whose label was taken away or changed concerns the release that had it, too.
+        for concerned in {key, release_of(kind, before) if before else None} - {None}:
+            assert concerned is not None, "None was taken out"
+            self.queue.add(concerned)
+
+    def _follow(self, key: Key, release: Manifest, *, deleted: bool) -> None:
+        """Log and count the phases of a release, once each."""
+        namespace, name = key
+        if deleted:
+            self._phases.pop(key, None)
+            log.info("release deleted", extra=fields(namespace=namespace, release=name))
+            return
+        status = release.get("status") or {}
+        phase = status.get("phase") or ""
+        candidate = status.get("candidate") or {}
+        place = f"{phase}/{candidate.get('revision', '')}/{candidate.get('step', '')}"
+        known = self._phases.get(key)
+        self._phases[key] = place
+        if known is None or known == place or not phase:
+            return
+        self.metrics.transition(namespace=namespace, release=name, phase=phase)
+        about = fields(
+            namespace=namespace,
+            release=name,
+            phase=phase,
+            version=candidate.get("version"),
+            revision=candidate.get("revision"),
+            step=candidate.get("step"),
+            weight=(candidate.get("weight") or {}).get("desired"),
+        )
+        log.info("%s", status.get("message") or phase, extra=about)
+
+
+def settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: only watch, never write, never give up, notice a watch that fell silent."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    chosen.persistence.finalizer = f"{naming.GROUP}/unused"  # no handler needs one; never kopf's own name
+    chosen.networking.error_backoffs = PatientBackoff()
+    chosen.networking.request_timeout = 30.0
+    chosen.networking.connect_timeout = 10.0
+    chosen.watching.server_timeout = 290  # a whole number: it goes into the query as it is
+    chosen.watching.client_timeout = 310.0
+    chosen.watching.connect_timeout = 10.0
+    chosen.watching.chunk_size = 500
+    chosen.queueing.idle_timeout = 0.05  # a finished object's task holds memory and nothing of use
+    chosen.process.ultimate_exiting_timeout = 20.0
+    selector = f"{naming.LABEL_MANAGED_BY}={naming.MANAGED_BY}"
+    for name in CHILDREN:
+        kind = KINDS[name]
+        chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = selector
+    return chosen
+
+
+async def resync_forever(*, store: Store, kube: Kube, queue: WorkQueue, first: float, period: float) -> None:
+    """List everything now and then and look at every release: the net under every lost event."""
+    wait = first
+    while True:
+        await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        wait = period
+        try:
+            await store.resync(kube)
+        except ApiError as error:
+            log.warning("the periodic list failed and is tried again later: %s", error)
+            wait = min(period, 30.0)
+            continue
+        for key in store.releases():
+            queue.add_after(key, random.uniform(0.0, min(60.0, period / 10)))  # noqa: S311 - no secret
+
+
+def _login(*, settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
+    """Take the credentials without kopf's default, which loads the whole synchronous client."""
+    return kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
