@@ -40,6 +40,7 @@ def parse_duration(text: str) -> float:
 
     Raises:
         ValueError: the text is not such a duration.
+
     """
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
@@ -79,6 +80,7 @@ def decode(cls: type[T], value: object, path: str = "") -> T:
 
     Raises:
         Malformed: a required field is missing or has another type.
+
     """
     if not isinstance(value, Mapping):
         raise Malformed(f"{path or 'object'}: expected an object, got {value!r}")
@@ -102,7 +104,7 @@ def decode(cls: type[T], value: object, path: str = "") -> T:
     return cls(**found)
 
 
-def _decode(hint: Any, raw: Any, where: str) -> Any:  # noqa: ANN401 - JSON on one side, a type on the other
+def _decode(hint: Any, raw: Any, where: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return _decode(next(a for a in args if a is not type(None)), raw, where)
@@ -121,7 +123,7 @@ def _decode(hint: Any, raw: Any, where: str) -> Any:  # noqa: ANN401 - JSON on o
     return _scalar(hint, raw, where)
 
 
-def _scalar(hint: Any, raw: Any, where: str) -> Any:  # noqa: ANN401 - as above
+def _scalar(hint: Any, raw: Any, where: str) -> Any:
     if issubclass(hint, StrEnum):
         return hint(raw)
     if hint is float and isinstance(raw, int | float) and not isinstance(raw, bool):
@@ -131,7 +133,7 @@ def _scalar(hint: Any, raw: Any, where: str) -> Any:  # noqa: ANN401 - as above
     raise Malformed(f"{where}: expected {getattr(hint, '__name__', hint)}, got {raw!r}")
 
 
-def encode(value: Any) -> Any:  # noqa: ANN401 - any dataclass in, JSON out
+def encode(value: Any) -> Any:
     """Return the JSON of a dataclass; fields that are None or empty are left out."""
     if isinstance(value, StrEnum):
         return str(value)

@@ -32,7 +32,7 @@ HEADER_REVISION = "x-model-revision"
 _HASHING = "1"
 
 
-def digest(value: Any, length: int = 10) -> str:  # noqa: ANN401 - any JSON
+def digest(value: Any, length: int = 10) -> str:
     """Return a short lower-case hash of JSON, fit for a Kubernetes name."""
     text = json.dumps([_HASHING, value], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -153,11 +153,12 @@ class SlotFacts:
 class RouteFacts:
     """One of our routes.
 
-    `candidate_ppm` is the candidate slot's weight as written; `accepted` is whether the
+    `candidate_ppm` is the candidate slot's weight as written, None where somebody edited the
+    rules so that our two backends are no longer what they hold; `accepted` is whether the
     gateway has accepted exactly that generation (all parents, references resolved).
     """
 
-    candidate_ppm: int
+    candidate_ppm: int | None
     accepted: bool
     resource_version: str
     problem: Problem | None = None
@@ -165,12 +166,12 @@ class RouteFacts:
     @property
     def candidate_at_floor(self) -> bool:
         """Whether the gateway is known to send the candidate slot no more than the floor."""
-        return self.accepted and self.candidate_ppm <= FLOOR_PPM
+        return self.accepted and self.candidate_ppm is not None and self.candidate_ppm <= FLOOR_PPM
 
     @property
     def stable_at_floor(self) -> bool:
         """Whether the gateway is known to send the stable slot no more than the floor."""
-        return self.accepted and PPM - self.candidate_ppm <= FLOOR_PPM
+        return self.accepted and self.candidate_ppm is not None and PPM - self.candidate_ppm <= FLOOR_PPM
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any
 Json = Mapping[str, Any]
 
 
-def seconds(default: float | None) -> Any:  # noqa: ANN401 - a dataclass field takes the annotation's type
+def seconds(default: float | None) -> Any:
     """Declare a duration: a Go-style string such as `1h30m` in the API, seconds here."""
     return field(default=default, metadata={"duration": True})
 

@@ -107,8 +107,9 @@ class End:
 class Candidate:
     """The revision on its way to production.
 
-    `step` is 0-based and counts within `steps`, the weights fixed when the ladder was last
-    (re)planned. `progress_at` is the last moment of progress, from which the deadline counts.
+    `step` is 0-based and counts within `ladder`, the steps' weights as last planned: an edit
+    of `spec.rollout.steps` is seen by comparing. `progress_at` is the last moment of progress,
+    from which the deadline counts.
     """
 
     revision: str
@@ -119,9 +120,9 @@ class Candidate:
     progress_at: datetime
     artifact: Artifact | None = None
     weight: Weight = Weight()
+    ladder: tuple[int, ...] = ()
     step: int | None = None
     step_started_at: datetime | None = None  # when the gateway accepted the step's weight
-    passed_at: datetime | None = None  # when the step's analysis passed; pauses count from here
     approved: bool = False  # this step was approved
     skip: bool = False  # promote: the remaining steps are waived
     bake_started_at: datetime | None = None
@@ -132,7 +133,7 @@ class Candidate:
     end: End | None = None  # set in Retreat
 
     def at(self, stage: Stage, now: datetime) -> Candidate:
-        """This candidate at the next stage: progress."""
+        """Return this candidate at the next stage, which is progress."""
         return replace(self, stage=stage, progress_at=now)
 
 
@@ -159,9 +160,11 @@ class Rejected:
 class WaitingFor:
     """What the release waits for, since when, and who can unblock it."""
 
+    reason: str
     what: str
     since: datetime
     who: str
+    counts: bool = True  # against progressDeadline; pauses, approvals and GPU waits do not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,10 +185,11 @@ class HistoryEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """The whole `status`. `phase` and `message` are for people; `decide` reads neither."""
+    """The whole `status`. `phase`, `step` and `message` are for people; `decide` reads none of them."""
 
     observed_generation: int = 0
     phase: str = ""
+    step: str = ""  # "3/5", for the printer column
     message: str = ""
     conditions: tuple[Condition, ...] = ()
     stable: Stable | None = None

@@ -1,0 +1,196 @@
+"""From a status to what should exist, in the one safe order.
+
+Traffic leaves a bad place before anything else is touched; a slot is re-pointed only at the
+floor; weight comes to a slot only when it serves what it should; and what no slot selects
+any more is removed last. Every rule reads observed facts, so a replay is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modelrelease.domain import naming
+from modelrelease.domain.context import Context, ppm, slot_ready
+from modelrelease.domain.observed import FLOOR_PPM, Record, RouteFacts, Slot
+from modelrelease.domain.plan import Remove, Want, WantDeployment, WantJob, WantRecord, WantRoute, WantSlot
+from modelrelease.domain.rollout import needed_capacity
+from modelrelease.domain.stages import known_result
+from modelrelease.domain.status import Stage
+
+WITH_TRAFFIC = (Stage.STEP, Stage.BAKE)
+
+
+def converge(context: Context) -> tuple[Want, ...]:
+    """Return the wants of a status, safe to be written in this order and stopped anywhere."""
+    down, up = _routes(context)
+    return (*down, *_build(context), *_deployments(context), *_slots(context), *up, *_removals(context))
+
+
+def slot_targets(context: Context) -> dict[Slot, str]:
+    """Return the revision that each slot should select."""
+    status = context.status
+    candidate, stable = status.candidate, status.stable
+    targets: dict[Slot, str] = {}
+    if candidate and candidate.stage in (Stage.DEPLOY, *WITH_TRAFFIC):
+        targets[Slot.PREVIEW] = candidate.revision
+    elif stable:
+        targets[Slot.PREVIEW] = stable.revision
+    if stable:
+        targets[Slot.STABLE] = stable.revision
+        in_traffic = candidate is not None and candidate.stage in WITH_TRAFFIC
+        targets[Slot.CANDIDATE] = candidate.revision if candidate and in_traffic else stable.revision
+    return targets
+
+
+def weight_target(context: Context) -> int:
+    """Return the candidate slot's weight in parts per million."""
+    candidate = context.status.candidate
+    return ppm(candidate.weight.desired if candidate and candidate.stage in WITH_TRAFFIC else 0)
+
+
+def _routes(context: Context) -> tuple[list[Want], list[Want]]:
+    """Return the route writes that take weight from the candidate slot, and the others."""
+    observed, target = context.observed, weight_target(context)
+    down: list[Want] = []
+    up: list[Want] = []
+    if context.status.stable is None:
+        return down, up
+    for protocol in observed.protocols:
+        facts = observed.routes.get(protocol)
+        if facts is None:
+            if _may_create(context):
+                up.append(WantRoute(protocol=protocol, candidate_ppm=FLOOR_PPM, resource_version=None))
+            continue
+        weight = _next_weight(context, facts, target)
+        if weight is None:
+            continue
+        want = WantRoute(protocol=protocol, candidate_ppm=weight, resource_version=facts.resource_version)
+        (down if facts.candidate_ppm is None or weight < facts.candidate_ppm else up).append(want)
+    return down, up
+
+
+def _may_create(context: Context) -> bool:
+    targets = slot_targets(context)
+    return all(slot_ready(context.observed, slot, targets[slot]) > 0 for slot in (Slot.STABLE, Slot.CANDIDATE))
+
+
+def _next_weight(context: Context, facts: RouteFacts, target: int) -> int | None:
+    """Return the weight a route may have now: the target where its slot is fit for it, else today's."""
+    observed, targets = context.observed, slot_targets(context)
+    today = facts.candidate_ppm
+    if today is None or target < today:
+        fit = slot_ready(observed, Slot.STABLE, targets[Slot.STABLE]) > 0
+        dead = not (candidate := observed.slots.get(Slot.CANDIDATE)) or not candidate.ready
+        own = (stable := observed.slots.get(Slot.STABLE)) is not None and stable.revision == targets[Slot.STABLE]
+        return target if own and (fit or dead) else today
+    if target > today and not _may_raise(context):
+        return today
+    return target
+
+
+def _may_raise(context: Context) -> bool:
+    """Tell whether the candidate slot may get the status's weight: it serves the candidate, with the capacity."""
+    candidate, slot = context.status.candidate, context.observed.slots.get(Slot.CANDIDATE)
+    if candidate is None or slot is None or not slot.serves(candidate.revision):
+        return False
+    return slot.ready[candidate.revision] >= needed_capacity(context, candidate.weight.desired)
+
+
+def _build(context: Context) -> Iterator[Want]:
+    """The build of the spec's revision: for a candidate in Build, or ahead of its turn during a bake."""
+    status, observed = context.status, context.observed
+    candidate, target = status.candidate, context.target
+    ahead = candidate is not None and candidate.stage is Stage.BAKE and candidate.revision != target
+    own = candidate is not None and candidate.stage in (Stage.BUILD, Stage.DEPLOY) and candidate.revision == target
+    if not (ahead or own) or target in observed.records:
+        return
+    key = naming.artifact_key(context.spec)
+    result = known_result(context)
+    if result is None:
+        attempt = candidate.attempt if own and candidate else 1
+        yield WantJob(artifact_key=key, attempt=attempt)
+        return
+    number = 1 + max((record.number for record in observed.records.values()), default=0)
+    yield WantRecord(
+        revision=target, artifact_key=key, version=context.spec.model.version, result=result, number=number
+    )
+
+
+def _deployments(context: Context) -> Iterator[Want]:
+    status, observed = context.status, context.observed
+    replicas = context.spec.serving.replicas
+    if status.stable and status.stable.revision in observed.records:
+        yield WantDeployment(revision=status.stable.revision, replicas=replicas)
+    candidate = status.candidate
+    if candidate is None or candidate.revision not in observed.records:
+        return
+    leaving = candidate.stage is Stage.RETREAT and candidate.revision in observed.deployments
+    if leaving or candidate.stage in (Stage.DEPLOY, *WITH_TRAFFIC):
+        yield WantDeployment(revision=candidate.revision, replicas=replicas)
+
+
+def _slots(context: Context) -> Iterator[Want]:
+    observed = context.observed
+    for slot, revision in slot_targets(context).items():
+        facts = observed.slots.get(slot)
+        if facts is None:
+            yield WantSlot(slot=slot, revision=revision, resource_version=None)
+        elif facts.revision == revision or _may_repoint(context, slot, revision):
+            yield WantSlot(slot=slot, revision=revision, resource_version=facts.resource_version)
+
+
+def _may_repoint(context: Context, slot: Slot, revision: str) -> bool:
+    """Tell whether a slot may select another revision now: at the floor, and towards ready pods.
+
+    The stable slot above the floor selects something else only after somebody edited it
+    (our own plan re-points it at the floor): that is repaired at once, as is a slot that
+    serves nobody.
+    """
+    observed = context.observed
+    if slot is Slot.PREVIEW:
+        return True
+    target = observed.deployments.get(revision)
+    if target is None or target.ready == 0:
+        return False
+    facts, routes = observed.slots[slot], observed.routes.values()
+    if slot is Slot.STABLE:
+        at_floor = all(route.stable_at_floor for route in routes)
+        edited = not any(route.stable_at_floor for route in routes)
+        return at_floor or edited or not facts.ready
+    return all(route.candidate_at_floor for route in routes) or not facts.ready
+
+
+def _removals(context: Context) -> Iterator[Want]:
+    """What nothing selects any more: retired Deployments after the delay, other builds' Jobs, old records."""
+    observed, status = context.observed, context.status
+    release = observed.meta.name
+    selected = {facts.revision for facts in observed.slots.values()}
+    for retired in status.retired:
+        facts = observed.deployments.get(retired.revision)
+        due = context.after(retired.at, context.spec.rollout.scale_down_delay) <= context.now
+        if facts and due and retired.revision not in selected and _routes_settled(context):
+            name = naming.deployment(release, retired.revision)
+            yield Remove(kind="Deployment", name=name, uid=facts.uid, resource_version=facts.resource_version)
+    if status.candidate and status.candidate.stage is Stage.RETREAT:
+        return
+    key = naming.artifact_key(context.spec)
+    for job in observed.jobs:
+        if job.artifact_key != key:
+            yield Remove(kind="Job", name=job.name, uid=job.uid, resource_version=job.resource_version)
+    for record in _old_records(context):
+        name = naming.deployment(release, record.revision)
+        yield Remove(kind="ControllerRevision", name=name, uid=record.uid, resource_version=record.resource_version)
+
+
+def _routes_settled(context: Context) -> bool:
+    routes = context.observed.routes
+    return all(route.accepted for route in routes.values()) and set(routes) >= set(context.observed.protocols)
+
+
+def _old_records(context: Context) -> list[Record]:
+    status, records = context.status, context.observed.records
+    kept = {context.target, *context.observed.deployments}
+    kept |= {owner.revision for owner in (status.stable, status.candidate) if owner}
+    spare = sorted((r for r in records.values() if r.revision not in kept), key=lambda r: r.number)
+    surplus = len(records) - context.spec.rollout.revision_history_limit
+    return spare[: max(0, surplus)]
