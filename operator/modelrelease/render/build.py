@@ -1,0 +1,106 @@
+"""The build Job."""
+
+from __future__ import annotations
+
+import json
+
+from modelrelease.domain import naming
+from modelrelease.domain.observed import Meta
+from modelrelease.domain.plan import WantJob
+from modelrelease.domain.spec import Spec
+from modelrelease.render import common
+from modelrelease.render.common import Manifest
+
+BUILD_SPEC = "MODEL_BUILD_SPEC"
+
+# Exit codes of the builder that another try would only repeat: a wrong spec, a training that
+# diverges (the seed is fixed), data that can't be used.
+_FINAL_EXIT_CODES = [2, 3, 4]
+
+
+def job(*, meta: Meta, spec: Spec, want: WantJob) -> Manifest:
+    """Return the Job that builds an artifact. Its pods get no API token."""
+    labels = {
+        naming.LABEL_ARTIFACT: want.artifact_key,
+        naming.LABEL_ATTEMPT: str(want.attempt),
+        common.LABEL_VERSION: spec.model.version,
+    }
+    access, volumes = common.store_access(spec.build.artifact_store, read_only=False)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": common.metadata(
+            meta=meta, name=naming.job(meta.name, want.artifact_key, want.attempt), labels=labels
+        ),
+        "spec": {
+            "backoffLimit": spec.build.backoff_limit,
+            "activeDeadlineSeconds": spec.build.active_deadline_seconds,
+            "podFailurePolicy": _pod_failure_policy(),
+            "template": {
+                "metadata": {"labels": {**naming.labels(meta.name), **labels}},
+                "spec": {
+                    **common.placement(spec.build),
+                    "restartPolicy": "Never",
+                    "securityContext": common.pod_security(),
+                    "containers": [_builder(spec=spec, access=access)],
+                    "volumes": [
+                        common.empty_volume(name="tmp"),
+                        common.empty_volume(name="scratch"),
+                        *volumes,
+                    ],
+                },
+            },
+        },
+    }
+
+
+def _pod_failure_policy() -> Manifest:
+    """Fail at once where a retry is useless; a drained or pre-empted pod costs no retry."""
+    return {
+        "rules": [
+            {
+                "action": "FailJob",
+                "onExitCodes": {"containerName": "builder", "operator": "In", "values": list(_FINAL_EXIT_CODES)},
+            },
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        ]
+    }
+
+
+def _builder(*, spec: Spec, access: Manifest) -> Manifest:
+    return {
+        "name": "builder",
+        "image": spec.build.image,
+        "command": ["python", "-m", "model_builder", "build"],
+        "args": [
+            f"--spec=env:{BUILD_SPEC}",
+            "--out=/scratch/out",
+            f"--store={common.literal(common.store_uri(spec.build.artifact_store))}",
+            f"--termination-log={common.TERMINATION_LOG}",
+        ],
+        "env": [
+            {"name": BUILD_SPEC, "value": common.literal(_build_spec(spec))},
+            common.home(),
+        ],
+        "terminationMessagePath": common.TERMINATION_LOG,
+        "terminationMessagePolicy": "File",
+        "securityContext": common.container_security(),
+        **common.resources(spec.build),
+        **access,
+        "volumeMounts": [
+            common.scratch(name="tmp", path=common.TMP),
+            common.scratch(name="scratch", path="/scratch"),
+            *access["volumeMounts"],
+        ],
+    }
+
+
+def _build_spec(spec: Spec) -> str:
+    """Return the builder's own spec. It holds no gates: the operator judges the metrics."""
+    build = {
+        "model": {"name": spec.model.name, "version": spec.model.version},
+        "source": {"uri": spec.model.source.uri},
+        "data": {"name": spec.build.evaluation.data.name, "seed": spec.build.evaluation.data.seed},
+        "recipe": [{"pass": step.name, "parameters": dict(step.parameters)} for step in spec.build.recipe],
+    }
+    return json.dumps(build, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,194 @@
+"""The slots' Services and the two routes.
+
+A route has one rule with exactly two backends, stable and candidate in that order, for good:
+gateways count by the place in the list, and lose requests when a backend comes or goes. So
+no weight is ever below the floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelrelease.domain import naming
+from modelrelease.domain.observed import FLOOR_PPM, PPM, Meta, Slot
+from modelrelease.domain.spec import Hosts, Spec
+from modelrelease.render import common
+from modelrelease.render.common import Manifest
+from modelrelease.render.serving import GRPC_PORT, HTTP_PORT, METRICS_PORT
+
+_API = "gateway.networking.k8s.io"
+_GRPC_SERVICE = "inference.GRPCInferenceService"
+
+# Inference, metadata and health; whatever administers the server is not reachable from outside.
+_SERVER_PATHS = ("/v2", "/v2/health/live", "/v2/health/ready")
+_MODEL_READS = ("", "/ready", "/config")
+_MODEL_CALLS = ("/infer", "/generate", "/generate_stream")
+_GRPC_METHODS = (
+    "ModelInfer",
+    "ModelStreamInfer",
+    "ServerLive",
+    "ServerReady",
+    "ServerMetadata",
+    "ModelReady",
+    "ModelMetadata",
+    "ModelConfig",
+)
+
+
+def service(*, meta: Meta, slot: Slot, revision: str) -> Manifest:
+    """Return a slot's Service, selecting one revision. Its EndpointSlices inherit the slot's label."""
+    ports: list[Manifest] = [
+        {"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP"},
+        # gRPC needs HTTP/2 without TLS, which the gateway can't guess.
+        {
+            "name": "grpc",
+            "port": GRPC_PORT,
+            "targetPort": "grpc",
+            "protocol": "TCP",
+            "appProtocol": "kubernetes.io/h2c",
+        },
+    ]
+    if slot is Slot.PREVIEW:
+        ports.append({"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics", "protocol": "TCP"})
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": common.metadata(
+            meta=meta, name=naming.service(meta.name, slot), labels={naming.LABEL_SLOT: str(slot)}
+        ),
+        "spec": {"type": "ClusterIP", "selector": common.selector(meta=meta, revision=revision), "ports": ports},
+    }
+
+
+def http_route(
+    *,
+    meta: Meta,
+    spec: Spec,
+    gateway_filters: bool,
+    stable_revision: str,
+    candidate_revision: str,
+    candidate_ppm: int,
+) -> Manifest:
+    """Return the HTTPRoute.
+
+    Raises:
+        ValueError: a weight would be below the floor, or the spec has no HTTP hostnames.
+
+    """
+    model = f"/v2/models/{spec.model.name}"
+    models = (model, f"{model}/versions/1")
+    calls = [("POST", base + call) for base in models for call in _MODEL_CALLS]
+    reads = [("GET", path) for path in _SERVER_PATHS] + [
+        ("GET", base + read) for base in models for read in _MODEL_READS
+    ]
+    return _route(
+        kind="HTTPRoute",
+        meta=meta,
+        spec=spec,
+        hosts=spec.traffic.gateway.http,
+        matches=[{"path": {"type": "Exact", "value": path}, "method": method} for method, path in calls + reads],
+        backends=_backends(
+            meta=meta,
+            port=HTTP_PORT,
+            revisions=(stable_revision, candidate_revision) if gateway_filters else None,
+            candidate_ppm=candidate_ppm,
+        ),
+    )
+
+
+def grpc_route(
+    *,
+    meta: Meta,
+    spec: Spec,
+    gateway_filters: bool,
+    stable_revision: str,
+    candidate_revision: str,
+    candidate_ppm: int,
+) -> Manifest:
+    """Return the GRPCRoute.
+
+    Raises:
+        ValueError: a weight would be below the floor, or the spec has no gRPC hostnames.
+
+    """
+    return _route(
+        kind="GRPCRoute",
+        meta=meta,
+        spec=spec,
+        hosts=spec.traffic.gateway.grpc,
+        matches=[{"method": {"type": "Exact", "service": _GRPC_SERVICE, "method": method}} for method in _GRPC_METHODS],
+        backends=_backends(
+            meta=meta,
+            port=GRPC_PORT,
+            revisions=(stable_revision, candidate_revision) if gateway_filters else None,
+            candidate_ppm=candidate_ppm,
+        ),
+    )
+
+
+def candidate_ppm(route: Mapping[str, Any]) -> int | None:
+    """Return the candidate slot's share of a live route, in parts per million, rounded up.
+
+    None where the rules were edited so that they no longer are one rule with our two backends.
+    """
+    name, namespace = route["metadata"]["name"], route["metadata"]["namespace"]
+    rules = route["spec"].get("rules") or []
+    backends = rules[0].get("backendRefs") or [] if len(rules) == 1 else []
+    found = [
+        (backend.get("kind", "Service"), backend.get("namespace", namespace), backend["name"]) for backend in backends
+    ]
+    ours = [("Service", namespace, naming.service(name, slot)) for slot in (Slot.STABLE, Slot.CANDIDATE)]
+    if found != ours:
+        return None
+    stable, candidate = (backend.get("weight", 1) for backend in backends)
+    total = stable + candidate
+    return -(-candidate * PPM // total) if total else None
+
+
+def _route(
+    *, kind: str, meta: Meta, spec: Spec, hosts: Hosts | None, matches: list[Manifest], backends: list[Manifest]
+) -> Manifest:
+    """The lists of a route are atomic, so that defaults are spelled out: an element is as rendered, or edited."""
+    if hosts is None:
+        raise ValueError(f"no {kind} is wanted: spec.traffic.gateway has no hostnames for it")
+    return {
+        "apiVersion": f"{_API}/v1",
+        "kind": kind,
+        "metadata": common.metadata(meta=meta, name=meta.name),
+        "spec": {
+            "parentRefs": [
+                _parent(ref.name, ref.namespace, ref.section_name) for ref in spec.traffic.gateway.parent_refs
+            ],
+            "hostnames": list(hosts.hostnames),
+            "rules": [{"matches": matches, "backendRefs": backends}],
+        },
+    }
+
+
+def _parent(name: str, namespace: str | None, section: str | None) -> Manifest:
+    optional = {"namespace": namespace, "sectionName": section}
+    return {"group": _API, "kind": "Gateway", "name": name} | {key: value for key, value in optional.items() if value}
+
+
+def _backends(*, meta: Meta, port: int, revisions: tuple[str, str] | None, candidate_ppm: int) -> list[Manifest]:
+    weights = (PPM - candidate_ppm, candidate_ppm)
+    if min(weights) < FLOOR_PPM:
+        raise ValueError(
+            f"a candidate weight of {candidate_ppm} parts per million is not possible: "
+            f"each slot keeps at least {FLOOR_PPM}, so it is {FLOOR_PPM} to {PPM - FLOOR_PPM}"
+        )
+    backends: list[Manifest] = []
+    for place, slot in enumerate((Slot.STABLE, Slot.CANDIDATE)):
+        backend: Manifest = {
+            "group": "",
+            "kind": "Service",
+            "name": naming.service(meta.name, slot),
+            "port": port,
+            "weight": weights[place],
+        }
+        if revisions:
+            header = {"name": naming.HEADER_REVISION, "value": revisions[place]}
+            backend["filters"] = [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [header]}}]
+        backends.append(backend)
+    return backends
