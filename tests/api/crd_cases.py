@@ -1,0 +1,230 @@
+"""Objects the API must accept and refuse, each as a change of the minimal sample.
+
+The API tests send them to a real API server; the tests of `modelrelease lint` judge the same
+ones without a cluster, so that both answer alike.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "manifests" / "samples"
+ABSENT = object()  # as a value: take the field away
+
+
+@dataclass(frozen=True)
+class Case:
+    """One object. `says` is part of the refusal; None: accepted. `offline`: lint finds it without a cluster."""
+
+    id: str
+    change: Mapping[str, Any]
+    says: str | None = None
+    offline: bool = True
+
+    def object(self) -> dict[str, Any]:
+        """The minimal sample with the change."""
+        return changed(minimal(), self.change)
+
+
+def minimal() -> dict[str, Any]:
+    return dict(yaml.safe_load((SAMPLES / "digits-minimal.yaml").read_text()))
+
+
+def changed(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """The object with each dotted path set to its value."""
+    result = copy.deepcopy(dict(base))
+    for path, value in change.items():
+        *parents, last = path.split(".")
+        node = result
+        for part in parents:
+            node = node.setdefault(part, {})
+        if value is ABSENT:
+            node.pop(last, None)
+        else:
+            node[last] = value
+    return result
+
+
+GATES = "spec.build.evaluation.gates"
+STORE = "spec.build.artifactStore"
+GATEWAY = "spec.traffic.gateway"
+TRITON = "spec.serving.triton"
+STEPS = "spec.rollout.steps"
+ANALYSIS = "spec.rollout.analysis"
+
+
+def weights(*values: int) -> list[dict[str, int]]:
+    return [{"weight": value} for value in values]
+
+
+ACCEPTED = [
+    Case("minimal", {}),
+    Case("one-step", {STEPS: weights(1)}),
+    Case("steps-to-99", {STEPS: weights(1, 50, 99)}),
+    Case("twenty-steps", {STEPS: weights(*range(5, 100, 5), 99)}),
+    Case("pause-for-a-time", {STEPS: [{"weight": 5, "pause": {"duration": "1h30m"}}]}),
+    Case("pause-until-approved", {STEPS: [{"weight": 5, "pause": {"untilApproved": True}}]}),
+    Case("no-pause-in-so-many-words", {STEPS: [{"weight": 5, "pause": {"duration": "1s", "untilApproved": False}}]}),
+    Case("no-bake", {"spec.rollout.bake": {"duration": "0s"}}),
+    Case("no-scale-down-delay", {"spec.rollout.scaleDownDelay": "0s"}),
+    Case("milliseconds", {"spec.rollout.scaleDownDelay": "1500ms"}),
+    Case("empty-recipe", {"spec.build.recipe": []}),
+    Case("free-parameters", {"spec.build.recipe": [{"pass": "train", "parameters": {"a": {"b": [1, "x", None]}}}]}),
+    Case("gate-threshold", {GATES: [{"metric": "accuracy", "threshold": 0.95}]}),
+    Case("gate-against-stable", {GATES: [{"metric": "accuracy", "maxDegradation": 0.02, "against": "Stable"}]}),
+    Case("gate-on-size", {GATES: [{"metric": "sizeBytes", "threshold": 500000}]}),
+    Case(
+        "both-bounds-as-two-gates", {GATES: [{"metric": "f1", "threshold": 1}, {"metric": "f1", "maxDegradation": 0}]}
+    ),
+    Case("s3-store-with-secret", {STORE: {"uri": "s3://bucket.eu/a/b_c", "secretRef": {"name": "s3"}}}),
+    Case("claim-without-path", {f"{STORE}.uri": "pvc://claim"}),
+    Case("file-source", {"spec.model.source.uri": "file:///models/net.safetensors"}),
+    Case("s3-source", {"spec.model.source.uri": "s3://bucket/net.safetensors"}),
+    Case("grpc-only", {f"{GATEWAY}.http": ABSENT, f"{GATEWAY}.grpc": {"hostnames": ["a.example.com"]}}),
+    Case("both-protocols", {f"{GATEWAY}.grpc": {"hostnames": ["digits-grpc.example.com"]}}),
+    Case("wildcard-hostname", {f"{GATEWAY}.http.hostnames": ["*.models.example.com"]}),
+    Case("one-gateway-two-listeners", {f"{GATEWAY}.parentRefs": [{"name": "g", "sectionName": s} for s in "ab"]}),
+    Case("no-batches", {f"{TRITON}.maxBatchSize": 0}),
+    Case("python-backend", {f"{TRITON}.backend": "python"}),
+    Case("dynamic-batching", {f"{TRITON}.dynamicBatching": {"preferredBatchSizes": [4, 8]}}),
+    Case("dynamic-batching-defaults", {f"{TRITON}.dynamicBatching": {}}),
+    Case("quantities", {"spec.serving.resources": {"limits": {"cpu": 2, "memory": "1.5Gi", "nvidia.com/gpu": 1}}}),
+    Case("request-below-limit", {"spec.build.resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": 1}}}),
+    Case("tolerate-everything", {"spec.serving.tolerations": [{"operator": "Exists"}]}),
+    Case("name-of-40", {"metadata.name": "d" * 40}),
+    Case("suspended", {"spec.suspend": True}),
+    Case("nulls-take-defaults", {"spec.rollout": {"bake": None, "analysis": None}}),
+]
+
+REFUSED = [
+    Case("no-model", {"spec.model": ABSENT}, "spec.model: Required value"),
+    Case("no-hostnames", {f"{GATEWAY}.http": {}}, "hostnames: Required value"),
+    Case("unknown-field", {"spec.rollout.stpes": weights(5)}, 'unknown field "spec.rollout.stpes"'),
+    Case("wrong-type", {"spec.serving.replicas": "four"}, "spec.serving.replicas"),
+    Case("version-is-a-number", {"spec.model.version": 2026.11}, "spec.model.version"),
+    Case("name-of-41", {"metadata.name": "d" * 41}, "is longer than 40 characters"),
+    Case("name-with-dot", {"metadata.name": "digits.v2"}, "can not name a Service"),
+    Case("name-starts-with-digit", {"metadata.name": "2digits"}, "can not name a Service"),
+    Case("model-name-slash", {"spec.model.name": "a/b"}, 'model.name "a/b" may hold only'),
+    Case("version-with-space", {"spec.model.version": "v 2"}, 'model.version "v 2" can not become a label'),
+    Case("source-scheme", {"spec.model.source.uri": "http://x/y"}, 'source.uri "http://x/y" is not supported'),
+    Case("source-file-relative", {"spec.model.source.uri": "file://x"}, "write builtin://NAME, file:///PATH"),
+    Case("image-with-space", {"spec.build.image": "a b"}, 'image "a b" contains white space'),
+    Case("image-empty", {f"{TRITON}.image": ""}, "spec.serving.triton.image"),
+    Case("pass-without-name", {"spec.build.recipe": [{"parameters": {}}]}, "spec.build.recipe[0].pass: Required value"),
+    Case("pass-name", {"spec.build.recipe": [{"pass": "do it"}]}, 'pass "do it" is not a name'),
+    Case("recipe-too-long", {"spec.build.recipe": [{"pass": "train"}] * 33}, "must have at most 32 items"),
+    Case("gate-without-bound", {GATES: [{"metric": "f1"}]}, "has neither of threshold and maxDegradation"),
+    Case(
+        "gate-with-both-bounds",
+        {GATES: [{"metric": "f1", "threshold": 0.9, "maxDegradation": 0.1}]},
+        "the gate on f1 has both of threshold and maxDegradation",
+    ),
+    Case(
+        "gate-threshold-against",
+        {GATES: [{"metric": "f1", "threshold": 0.9, "against": "Stable"}]},
+        "has against: Stable without maxDegradation",
+    ),
+    Case("gate-in-percent", {GATES: [{"metric": "accuracy", "threshold": 95}]}, "write 0.95 for 95 %"),
+    Case("gate-negative-degradation", {GATES: [{"metric": "f1", "maxDegradation": -0.1}]}, "maxDegradation"),
+    Case("gate-twice", {GATES: [{"metric": "f1", "threshold": 0.9}] * 2}, "a gate is listed twice"),
+    Case(
+        "gate-against-unknown",
+        {GATES: [{"metric": "f1", "maxDegradation": 0.1, "against": "Best"}]},
+        'supported values: "Source", "Stable"',
+    ),
+    Case("store-scheme", {f"{STORE}.uri": "gs://b/p"}, "write pvc://CLAIM/PATH or s3://BUCKET/PREFIX"),
+    Case("store-climbs", {f"{STORE}.uri": "pvc://claim/../other"}, "leaves its own directory"),
+    Case("store-secret-for-claim", {f"{STORE}.secretRef": {"name": "s"}}, "only s3:// takes credentials"),
+    Case("deadline-too-short", {"spec.build.activeDeadlineSeconds": 1}, "greater than or equal to 10"),
+    Case("quantity", {"spec.serving.resources": {"limits": {"cpu": "lots"}}}, "not a quantity: write a number"),
+    Case(
+        "request-above-limit",
+        {"spec.build.resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}},
+        "a request is above its limit",
+        offline=False,
+    ),
+    Case(
+        "toleration-exists-with-value",
+        {"spec.serving.tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]},
+        "operator Exists takes no value",
+        offline=False,
+    ),
+    Case(
+        "toleration-without-key",
+        {"spec.serving.tolerations": [{"effect": "NoSchedule"}]},
+        "must say so with operator: Exists",
+        offline=False,
+    ),
+    Case(
+        "toleration-seconds",
+        {"spec.build.tolerations": [{"key": "a", "effect": "NoSchedule", "tolerationSeconds": 5}]},
+        "only beside effect: NoExecute",
+        offline=False,
+    ),
+    Case("no-replicas", {"spec.serving.replicas": 0}, "greater than or equal to 1"),
+    Case("backend", {f"{TRITON}.backend": "tensorflow"}, 'supported values: "onnxruntime", "python"'),
+    Case(
+        "batching-without-batches",
+        {f"{TRITON}.maxBatchSize": 0, f"{TRITON}.dynamicBatching": {}},
+        "dynamicBatching needs batches",
+    ),
+    Case(
+        "preferred-above-maximum",
+        {f"{TRITON}.dynamicBatching": {"preferredBatchSizes": [4, 16]}},
+        "a preferred batch size above maxBatchSize",
+    ),
+    Case("no-protocol", {f"{GATEWAY}.http": ABSENT}, "needs http, grpc or both"),
+    Case(
+        "hostname-for-both",
+        {f"{GATEWAY}.grpc": {"hostnames": ["x.example.com", "digits.example.com"]}},
+        "hostname digits.example.com is listed under http and under grpc",
+    ),
+    Case("hostname-twice", {f"{GATEWAY}.http.hostnames": ["a.b", "a.b"]}, "Duplicate value"),
+    Case("hostname-with-port", {f"{GATEWAY}.http.hostnames": ["a.b:80"]}, "without scheme, port or path"),
+    Case("hostname-upper-case", {f"{GATEWAY}.http.hostnames": ["A.b"]}, "write it in lower case"),
+    Case("no-hostname", {f"{GATEWAY}.http.hostnames": []}, "should have at least 1 items"),
+    Case("no-gateway", {f"{GATEWAY}.parentRefs": []}, "should have at least 1 items"),
+    Case("gateway-twice", {f"{GATEWAY}.parentRefs": [{"name": "g"}] * 2}, "a Gateway is listed twice"),
+    Case("steps-empty", {STEPS: []}, "should have at least 1 items"),
+    Case("steps-fall", {STEPS: weights(5, 25, 10)}, "step 3 does not rise above the step before it"),
+    Case("steps-repeat", {STEPS: weights(5, 5, 10)}, "step 2 does not rise above the step before it"),
+    Case("step-100", {STEPS: weights(50, 100)}, "promotion to 100 follows the last step by itself"),
+    Case("step-0", {STEPS: weights(0, 10)}, "a weight below 1 is no step"),
+    Case("too-many-steps", {STEPS: weights(*range(1, 22))}, "must have at most 20 items"),
+    Case(
+        "pause-both",
+        {STEPS: [{"weight": 5, "pause": {"duration": "5m", "untilApproved": True}}]},
+        "this pause has both of duration and untilApproved",
+    ),
+    Case(
+        "pause-neither", {STEPS: [{"weight": 5, "pause": {}}]}, "this pause has neither of duration and untilApproved"
+    ),
+    Case(
+        "pause-of-zero", {STEPS: [{"weight": 5, "pause": {"duration": "0s"}}]}, 'pause.duration "0s" is not a duration'
+    ),
+    Case("duration-in-days", {"spec.rollout.bake.duration": "1d"}, 'bake.duration "1d" is not a duration from 0s'),
+    Case("duration-too-long", {"spec.rollout.bake.duration": "721h"}, 'bake.duration "721h" is not a duration'),
+    Case("duration-negative", {"spec.rollout.scaleDownDelay": "-5s"}, 'scaleDownDelay "-5s" is not a duration'),
+    Case("interval-too-long", {f"{ANALYSIS}.interval": "2h"}, 'analysis.interval "2h" is not a duration from 1s to 1h'),
+    Case(
+        "deadline-within-interval",
+        {f"{ANALYSIS}.interval": "10m", "spec.rollout.progressDeadline": "10m"},
+        "progressDeadline 10m is not longer than analysis.interval 10m",
+    ),
+    Case("error-rate-in-percent", {f"{ANALYSIS}.errorRate.maxIncrease": 5}, "write 0.01 for one percent"),
+    Case("error-rate-zero", {f"{ANALYSIS}.errorRate.maxIncrease": 0}, "is a ratio above 0 and up to 1"),
+    Case("quantile-in-percent", {f"{ANALYSIS}.latency.quantile": 95}, "write 0.95 for the 95th percentile"),
+    Case("quantile-one", {f"{ANALYSIS}.latency.quantile": 1}, "lies between 0 and 1"),
+    Case("ratio-one", {f"{ANALYSIS}.latency.maxRatio": 1}, "must be above 1 and up to 100"),
+    Case("schema-change", {"spec.rollout.schemaChange": "Maybe"}, 'supported values: "Forbid", "Allow"'),
+    Case("on-deadline", {"spec.rollout.onDeadline": "Promote"}, 'supported values: "Hold", "Rollback"'),
+    Case("history-limit", {"spec.rollout.revisionHistoryLimit": 0}, "greater than or equal to 1"),
+]
