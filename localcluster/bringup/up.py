@@ -1,0 +1,163 @@
+"""``up``: from nothing, from a half-dead cluster, or from one that runs already, to one that works."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from localcluster import binaries, certs, cgroups, configuration, doors, host, namespaces, parts
+from localcluster.bringup import base, node
+from localcluster.bringup.down import stop, wipe
+from localcluster.errors import ClusterError
+from localcluster.inside.supervisor import ask
+from localcluster.kube import Api
+from localcluster.layout import Layout
+from localcluster.plan import Plan
+from localcluster.progress import Progress, wait_until
+from localcluster.record import Options, Record
+
+_API_TIMEOUT_S = 60
+
+
+@contextlib.contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """Let one ``up`` or ``down`` at a time change a cluster; others wait."""
+    layout.lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(layout.lock, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def up(*, layout: Layout, options: Options, bin_dir: Path | None, progress: Progress) -> Record:
+    """Return the record of a cluster that works, starting or repairing it where it does not."""
+    host.require_linux()
+    with locked(layout):
+        if (record := _working(layout=layout, options=options)) is not None:
+            progress.say(f"cluster {layout.name} is up")
+            return record
+        host.require_packages(size=options.size, progress=progress)
+        tools = binaries.ensure(bin_dir=bin_dir, full=options.size == parts.FULL, progress=progress)
+        kept = _stop_what_is_left(layout=layout, progress=progress)
+        try:
+            return _start(layout=layout, options=options, tools=tools, progress=progress)
+        except ClusterError as error:
+            if not kept:
+                raise
+            # The data of a cluster that died is worth one attempt; then a new cluster is worth more.
+            progress.say(f"{error}; the old data can't be used, starting with an empty cluster")
+            stop(layout)
+            wipe(layout)
+            return _start(layout=layout, options=options, tools=tools, progress=progress)
+
+
+def _working(*, layout: Layout, options: Options) -> Record | None:
+    """Return the record if the cluster runs, was brought up completely, answers, and is large enough."""
+    record = Record.read(layout.record)
+    if record is None or not record.ready or namespaces.find(state=layout.root) is None:
+        return None
+    if options.size == parts.FULL and record.options != options:
+        return None
+    try:
+        described = ask(layout.control_socket, operation="status")["parts"]
+        assert isinstance(described, dict)
+        running = all(part["running"] for part in described.values())
+        with Api(kubeconfig=layout.kubeconfig) as api:
+            return record if running and api.ready() else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _stop_what_is_left(*, layout: Layout, progress: Progress) -> bool:
+    """Kill the rest of an earlier run; return whether it left data to start from."""
+    running = namespaces.find(state=layout.root) is not None
+    kept = (layout.root / "etcd").exists()
+    if running or kept:
+        progress.say(f"cluster {layout.name} is not whole: starting it again with the data it has")
+        stop(layout)
+    return kept
+
+
+def _start(*, layout: Layout, options: Options, tools: binaries.Toolset, progress: Progress) -> Record:
+    old = Record.read(layout.record)
+    listening = doors.listen(size=options.size, wanted=old.ports if old else {})
+    try:
+        record = Record(
+            options=options,
+            ports={name: listener.getsockname()[1] for name, listener in listening.items()},
+            gateway_manifests=str(tools.gateway_manifests),
+        )
+        with progress.stage("preparing certificates and configuration"):
+            _prepare(layout=layout, options=options, tools=tools, record=record)
+        descriptors = {name: listener.fileno() for name, listener in listening.items()}
+        plan = Plan(parts=parts.parts(size=options.size, sockets=descriptors), sockets=descriptors)
+        plan.write(layout.config / "plan.json")
+        namespaces.spawn(
+            state=layout.root,
+            log=layout.logs / "supervisor.log",
+            path=parts.search_path(),
+            descriptors=tuple(descriptors.values()),
+        )
+    finally:
+        for listener in listening.values():
+            listener.close()
+    return _finish(layout=layout, record=record, progress=progress)
+
+
+def _prepare(*, layout: Layout, options: Options, tools: binaries.Toolset, record: Record) -> None:
+    for folder in (layout.root, layout.logs):
+        folder.mkdir(parents=True, exist_ok=True)
+    layout.root.chmod(0o755)
+    tools.link_into(layout.bin)
+    certs.ensure(pki=layout.pki)
+    runc = host.find("runc") or "runc"
+    configuration.write(layout=layout, size=options.size, runc=runc, scrape_interval=options.scrape_interval)
+    server = f"https://127.0.0.1:{record.ports['api']}"
+    layout.kubeconfig.touch(mode=0o600)
+    layout.kubeconfig.write_text(certs.kubeconfig(pki=layout.pki, identity="admin", server=server, name=layout.name))
+    record.write(layout.record)
+    if options.size == parts.FULL:
+        cgroups.make(name=layout.cgroup)
+
+
+def _finish(*, layout: Layout, record: Record, progress: Progress) -> Record:
+    """Wait for the API server, install what belongs to the cluster, and note that it is ready."""
+    with Api(kubeconfig=layout.kubeconfig) as api:
+        with progress.stage("waiting for the API server"):
+            wait_until(
+                lambda: _alive(layout) and api.ready(),
+                what="the API server",
+                timeout=_API_TIMEOUT_S,
+                interval=0.1,
+                hint=lambda: _dead_parts(layout),
+            )
+        base.install(api=api, record=record, progress=progress)
+        if record.options.size == parts.FULL:
+            node.install(layout=layout, api=api, record=record, progress=progress)
+    record = replace(record, ready=True)
+    record.write(layout.record)
+    progress.say(f"cluster {layout.name} is up")
+    return record
+
+
+def _alive(layout: Layout) -> bool:
+    """Return True; raise when the namespaces ended at their start, which no waiting will mend."""
+    if namespaces.find(state=layout.root) is None:
+        msg = f"the cluster's namespaces could not be set up; see {layout.logs / 'supervisor.log'}"
+        raise ClusterError(msg)
+    return True
+
+
+def _dead_parts(layout: Layout) -> str:
+    """Name the parts that are down and where their logs are, for an error message."""
+    try:
+        described = ask(layout.control_socket, operation="status")["parts"]
+        assert isinstance(described, dict)
+        down = [name for name, part in described.items() if not part["running"]]
+    except (OSError, ValueError, KeyError):
+        down = ["supervisor"]
+    return f"not running: {', '.join(down) or 'nothing'}; logs in {layout.logs}"
