@@ -50,12 +50,14 @@ def differs(*, rendered: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
 
 def _holds(wanted: Any, live: Any, *, field: str, atomic: bool) -> bool:
     """Tell whether `live`, the value of `field`, has all of `wanted`, and nothing else where it is atomic."""
-    if wanted is None or live in _EMPTY:
-        return wanted in _EMPTY and live in _EMPTY
     if isinstance(wanted, Mapping):
-        return isinstance(live, Mapping) and _map_holds(wanted, live, field=field, atomic=atomic)
+        found = {} if live in _EMPTY else live
+        return isinstance(found, Mapping) and _map_holds(wanted, found, field=field, atomic=atomic)
     if isinstance(wanted, list):
-        return isinstance(live, list) and _list_holds(wanted, live, field=field, atomic=atomic)
+        found = [] if live in _EMPTY else live
+        return isinstance(found, list) and _list_holds(wanted, found, field=field, atomic=atomic)
+    if wanted in _EMPTY:
+        return live in _EMPTY
     if field in _QUANTITIES:
         return _amount(wanted) == _amount(live)
     return bool(wanted == live) and isinstance(wanted, bool) == isinstance(live, bool)

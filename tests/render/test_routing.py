@@ -1,0 +1,159 @@
+"""The slots' Services and the routes."""
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from modelrelease import render
+from modelrelease.domain import naming
+from modelrelease.domain.observed import FLOOR_PPM, PPM, Slot
+from modelrelease.domain.spec import GatewayTraffic, Model, Traffic
+
+from tests.render import samples
+
+possible = st.integers(FLOOR_PPM, PPM - FLOOR_PPM)
+kinds = pytest.mark.parametrize("place", [0, 1], ids=["http", "grpc"])
+
+
+def backends(route: dict[str, Any]) -> list[dict[str, Any]]:
+    (rule,) = route["spec"]["rules"]
+    return list(rule["backendRefs"])
+
+
+@given(ppm=possible)
+def test_weights_sum_to_the_scale_and_each_keeps_the_floor(ppm: int) -> None:
+    for route in samples.routes(ppm=ppm):
+        stable, candidate = backends(route)
+        assert (stable["name"], candidate["name"]) == ("digits-stable", "digits-candidate")
+        assert (stable["weight"], candidate["weight"]) == (PPM - ppm, ppm)
+        assert min(stable["weight"], candidate["weight"]) >= FLOOR_PPM
+        assert render.candidate_ppm(route) == ppm
+
+
+@given(ppm=st.integers().filter(lambda ppm: not FLOOR_PPM <= ppm <= PPM - FLOOR_PPM))
+def test_no_weight_below_the_floor_is_rendered(ppm: int) -> None:
+    with pytest.raises(ValueError, match=f"{ppm} parts per million is not possible"):
+        samples.routes(ppm=ppm)
+
+
+@given(stable=st.integers(0, PPM), candidate=st.integers(0, PPM))
+def test_weights_set_by_hand_are_read_as_a_share(stable: int, candidate: int) -> None:
+    (route, _) = samples.routes()
+    for backend, weight in zip(backends(route), (stable, candidate), strict=True):
+        backend["weight"] = weight
+    ppm = render.candidate_ppm(route)
+    if stable + candidate == 0:
+        assert ppm is None
+    else:
+        assert ppm is not None
+        assert 0 <= ppm - candidate * PPM / (stable + candidate) < 1, "rounded up: never less than is sent"
+
+
+def edited(route: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return ways in which people edit rules, each with its result."""
+    third, swapped, foreign, elsewhere, twice = (deepcopy(route) for _ in range(5))
+    third["spec"]["rules"][0]["backendRefs"].append({"name": "mine", "port": 80})
+    swapped["spec"]["rules"][0]["backendRefs"].reverse()
+    backends(foreign)[1]["name"] = "mine"
+    backends(elsewhere)[0]["namespace"] = "other"
+    twice["spec"]["rules"] *= 2
+    return {
+        "a third backend": third,
+        "swapped": swapped,
+        "a foreign backend": foreign,
+        "another namespace": elsewhere,
+        "a second rule": twice,
+        "no backend": {**route, "spec": {**route["spec"], "rules": [{}]}},
+        "no rule": {**route, "spec": {"hostnames": []}},
+    }
+
+
+@pytest.mark.parametrize("edit", edited(samples.routes()[0]))
+@kinds
+def test_edited_rules_have_no_weight_of_ours(place: int, edit: str) -> None:
+    route = samples.routes()[place]
+    assert render.candidate_ppm(edited(route)[edit]) is None
+    assert render.differs(rendered=route, live=edited(route)[edit])
+
+
+@kinds
+def test_every_answer_names_its_revision_where_the_gateway_can(place: int) -> None:
+    named = [backend["filters"] for backend in backends(samples.routes(filters=True)[place])]
+    for filters, revision in zip(named, (samples.REVISION, samples.OTHER), strict=True):
+        header = {"name": naming.HEADER_REVISION, "value": revision}
+        assert filters == [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [header]}}]
+    assert all("filters" not in backend for backend in backends(samples.routes(filters=False)[place]))
+
+
+def test_http_lets_inference_metadata_and_health_of_this_model_through_and_nothing_else() -> None:
+    http = samples.routes()[0]
+    matches = http["spec"]["rules"][0]["matches"]
+    assert all(match["path"]["type"] == "Exact" for match in matches)
+    open_to = {(match["method"], match["path"]["value"]) for match in matches}
+    both = ("/v2/models/digits", "/v2/models/digits/versions/1")
+    expected = {("POST", f"{base}/{call}") for base in both for call in ("infer", "generate", "generate_stream")}
+    expected |= {("GET", f"{base}{read}") for base in both for read in ("", "/ready", "/config")}
+    expected |= {("GET", path) for path in ("/v2", "/v2/health/live", "/v2/health/ready")}
+    assert open_to == expected
+    assert len(matches) <= 64
+
+
+def test_grpc_lets_inference_metadata_and_health_through_and_nothing_else() -> None:
+    matches = [match["method"] for match in samples.routes()[1]["spec"]["rules"][0]["matches"]]
+    assert {(match["type"], match["service"]) for match in matches} == {("Exact", "inference.GRPCInferenceService")}
+    methods = [match["method"] for match in matches]
+    assert set(methods) == {
+        *("ModelInfer", "ModelStreamInfer"),
+        *("ServerLive", "ServerReady", "ServerMetadata"),
+        *("ModelReady", "ModelMetadata", "ModelConfig"),
+    }
+    assert len(methods) == len(set(methods)) <= 64
+
+
+def test_each_protocol_has_its_hostnames_and_port() -> None:
+    http, grpc = samples.routes()
+    assert http["spec"]["hostnames"] == ["digits.example.com"]
+    assert grpc["spec"]["hostnames"] == ["grpc.digits.example.com"]
+    assert {backend["port"] for backend in backends(http)} == {8000}
+    assert {backend["port"] for backend in backends(grpc)} == {8001}
+    assert http["metadata"]["name"] == grpc["metadata"]["name"] == "digits"
+
+
+@kinds
+def test_routes_attach_to_the_gateways_of_the_spec(place: int) -> None:
+    edge, inner = samples.routes()[place]["spec"]["parentRefs"]
+    assert (edge["name"], edge["namespace"], edge["sectionName"]) == ("edge", "gateways", "web")
+    assert inner == {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "inner"}
+
+
+@kinds
+def test_a_protocol_without_hostnames_has_no_route(place: int) -> None:
+    gateway = samples.SPEC.traffic.gateway
+    without = GatewayTraffic(
+        parent_refs=gateway.parent_refs, http=gateway.http if place else None, grpc=None if place else gateway.grpc
+    )
+    with pytest.raises(ValueError, match="no hostnames"):
+        samples.routes(spec=replace(samples.SPEC, traffic=Traffic(gateway=without)))
+
+
+def test_the_paths_are_those_of_the_models_name() -> None:
+    spec = replace(samples.SPEC, model=Model(name="Net_2.b", version="1", source=samples.SPEC.model.source))
+    paths = {match["path"]["value"] for match in samples.routes(spec=spec)[0]["spec"]["rules"][0]["matches"]}
+    assert "/v2/models/Net_2.b/infer" in paths
+    assert not any("digits" in path for path in paths)
+
+
+@pytest.mark.parametrize("slot", Slot)
+def test_a_slot_selects_one_revision_and_says_which_slot_it_is(slot: Slot) -> None:
+    service = render.service(meta=samples.META, slot=slot, revision=samples.REVISION)
+    assert service["metadata"]["name"] == f"digits-{slot}"
+    assert service["metadata"]["labels"][naming.LABEL_SLOT] == str(slot)
+    assert service["spec"]["selector"] == {naming.LABEL_RELEASE: "digits", naming.LABEL_REVISION: samples.REVISION}
+    assert service["spec"]["selector"].items() <= samples.template()["metadata"]["labels"].items()
+    ports = {port["name"]: port for port in service["spec"]["ports"]}
+    assert ports["grpc"]["appProtocol"] == "kubernetes.io/h2c"
+    assert ("metrics" in ports) == (slot is Slot.PREVIEW)
+    assert "publishNotReadyAddresses" not in service["spec"]
