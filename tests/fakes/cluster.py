@@ -148,7 +148,7 @@ class Cluster:
         _strike(fault, after=False)
         ident = _ident(event)
         if ident not in self.objects:
-            self._store(ident, None, {**self._newborn(ident, event), **copy.deepcopy(event)})
+            self._store(ident, None, self._born(ident, event))
             self.writes.append(Write(verb="event", kind="Event", name=ident[2]))
         _strike(fault, after=True)
 
@@ -158,11 +158,9 @@ class Cluster:
         """Create an object as a person or a controller does."""
         ident = _ident(manifest)
         assert ident not in self.objects, f"{ident} exists"
-        newborn = self._newborn(ident, manifest)
-        after = {**copy.deepcopy(manifest), "metadata": {**copy.deepcopy(manifest["metadata"]), **newborn["metadata"]}}
         self._owners[ident] = {}
         ownership.take(before={}, after=manifest, owners=self._owners[ident], manager=manager)
-        self._store(ident, None, after)
+        self._store(ident, None, self._born(ident, manifest))
         return self.objects[ident]
 
     def edit(
@@ -214,6 +212,10 @@ class Cluster:
             "creationTimestamp": codec.format_time(self.now),
         }
         return {"apiVersion": KINDS[ident[0]].api_version, "kind": ident[0], "metadata": meta}
+
+    def _born(self, ident: Ident, manifest: Manifest) -> Manifest:
+        newborn, own = self._newborn(ident, manifest), copy.deepcopy(manifest)
+        return {**own, "metadata": {**own["metadata"], **newborn["metadata"]}}
 
     def _store(self, ident: Ident, before: Manifest | None, after: Manifest) -> bool:
         if before is not None and after == before:
