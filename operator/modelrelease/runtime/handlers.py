@@ -7,9 +7,11 @@ object, its change handlers write annotations, and its patches carry no precondi
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
+import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,8 +28,6 @@ from modelrelease.runtime.store import Store, release_of
 
 log = logging.getLogger(__name__)
 
-RESYNC_SECONDS = 600.0
-
 
 class PatientBackoff:
     """Delays between tries of kopf's requests, without end: an informer that gives up ends the operator."""
@@ -36,7 +36,7 @@ class PatientBackoff:
         """Yield 1, 2, 4, 8, 16, 30, 30, ... seconds, each a little random."""
         delay = 1.0
         while True:
-            yield delay * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+            yield _jittered(delay)
             delay = min(30.0, delay * 2)
 
 
@@ -106,9 +106,13 @@ class Informer:
         log.info("%s", status.get("message") or phase, extra=about)
 
 
-def settings() -> kopf.OperatorSettings:
-    """Return kopf's settings: only watch, never write, never give up, notice a watch that fell silent."""
+def settings(*, scanning: bool) -> kopf.OperatorSettings:
+    """Return kopf's settings: only watch, never write, never give up, notice a watch that fell silent.
+
+    `scanning` needs the right to list CRDs in the whole cluster.
+    """
     chosen = kopf.OperatorSettings()
+    chosen.scanning.disabled = not scanning
     chosen.posting.enabled = False
     chosen.persistence.finalizer = f"{naming.GROUP}/unused"  # no handler needs one; never kopf's own name
     chosen.networking.error_backoffs = PatientBackoff()
@@ -127,22 +131,56 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-async def resync_forever(*, store: Store, kube: Kube, queue: WorkQueue, first: float, period: float) -> None:
-    """List everything now and then and look at every release: the net under every lost event."""
-    wait = first
-    while True:
-        await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
-        wait = period
-        try:
-            await store.resync(kube)
-        except ApiError as error:
-            log.warning("the periodic list failed and is tried again later: %s", error)
-            wait = min(period, 30.0)
-            continue
-        for key in store.releases():
-            queue.add_after(key, random.uniform(0.0, min(60.0, period / 10)))  # noqa: S311 - no secret
+@dataclass(frozen=True, kw_only=True)
+class Resync:
+    """Lists everything now and then and looks at every release: the net under every lost event.
+
+    Without `scanning` kopf learns of a kind that is installed later only at its start, so
+    its appearance ends this task, and with it the process.
+    """
+
+    store: Store
+    kube: Kube
+    queue: WorkQueue
+    scanning: bool
+    first: float = 30.0  # soon: what was deleted between the first list and the start of the watches
+    period: float = 600.0
+    hurried: float = 60.0  # after a failure, and while a kind is awaited
+
+    async def run(self) -> None:
+        """Resync until a kind appears that can't be watched."""
+        missing = self.store.absent
+        wait = self.first
+        while True:
+            await asyncio.sleep(_jittered(wait))
+            awaited = bool(missing) and not self.scanning
+            wait = self.hurried if awaited else self.period
+            try:
+                await self.store.resync(self.kube)
+            except ApiError as error:
+                log.warning("the periodic list failed and is tried again: %s", error)
+                wait = self.hurried
+                continue
+            for key in self.store.releases():
+                self.queue.add_after(key, _jittered(self.period / 20))
+            if awaited and missing - self.store.absent:
+                log.info("new kinds: %s; starting anew to watch them", ", ".join(sorted(missing - self.store.absent)))
+                return
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
 
 
 def _login(*, settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
-    """Take the credentials without kopf's default, which loads the whole synchronous client."""
-    return kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+    """Take the credentials without the synchronous client, and the server's address without DNS."""
+    found = kopf.login_with_service_account(settings=settings)
+    if found is None:
+        return kopf.login_with_kubeconfig(settings=settings)
+    return dataclasses.replace(found, server=in_cluster_server(os.environ))
+
+
+def in_cluster_server(environment: Mapping[str, str]) -> str:
+    """Return the API server's address from a pod's environment."""
+    host, port = environment["KUBERNETES_SERVICE_HOST"], environment["KUBERNETES_SERVICE_PORT"]
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

@@ -31,7 +31,7 @@ MANAGER_CREATE = f"{MANAGER}-create"
 
 
 class LeaseLost(Exception):  # noqa: N818 - named for what happened
-    """This process is no longer the leader and must end without another write."""
+    """Another process holds the Lease, or nobody does."""
 
 
 def _no_fuse(_seconds: float) -> None:
@@ -51,6 +51,7 @@ class Timing:
 class Elector:
     """One process's part in the election.
 
+    `lost` is called when this process is no longer the leader; it must end the process.
     `fuse` is told after each renewal in how many seconds this process must be dead unless
     told again; 0 means never. It is the guard against an event loop that stands still.
     """
@@ -58,6 +59,7 @@ class Elector:
     kube: Kube
     namespace: str
     identity: str
+    lost: Callable[[str], None]
     name: str = LEASE_NAME
     timing: Timing = field(default_factory=Timing)
     fuse: Callable[[float], None] = _no_fuse
@@ -66,35 +68,47 @@ class Elector:
     _seen_at: float = 0.0
     _renewed_at: float = 0.0
     _lease: Manifest | None = None
+    _holding: asyncio.Task[None] | None = None
 
     async def acquire(self) -> None:
-        """Wait until this process is the leader."""
+        """Wait until this process is the leader, and remain it in the background from then on."""
         await self._until(self._acquire_once)
+        self._holding = asyncio.create_task(self._hold(), name="lease")
         log.info("leading as %s", self.identity)
-
-    async def hold(self) -> None:
-        """Renew until the Lease is lost, which raises `LeaseLost`."""
-        while True:
-            await asyncio.sleep(self._pause())
-            left = self._renewed_at + self.timing.deadline - _clock()
-            try:
-                async with asyncio.timeout(max(0.0, left)):
-                    await self._until(self._renew_once)
-            except TimeoutError:
-                self.leading = False
-                raise LeaseLost(f"the Lease could not be renewed for {self.timing.deadline:.0f} s") from None
 
     async def release(self) -> None:
         """Give the Lease up, so that the next leader need not wait; failing to is no harm."""
+        if self._holding is not None:
+            self._holding.cancel()
+            await asyncio.gather(self._holding, return_exceptions=True)
         if not self.leading or self._lease is None:
             return
         self.leading = False
+        self.fuse(0.0)
         try:
-            await self._write(self._lease, {"leaseDurationSeconds": 1, "renewTime": _stamp()})
-            log.info("the Lease is released")
+            # The renewal that was cut off may have been carried out: the version that counts is the live one.
+            lease = await self.kube.get("Lease", namespace=self.namespace, name=self.name)
+            if _holder(lease) == self.identity:
+                await self._write(lease, {"leaseDurationSeconds": 1, "renewTime": _stamp()})
+                log.info("the Lease is released")
         except ApiError as error:
             log.warning("the Lease could not be released and will run out: %s", error)
-        self.fuse(0.0)
+
+    async def _hold(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(self._pause())
+                left = self._renewed_at + self.timing.deadline - _clock()
+                async with asyncio.timeout(max(0.0, left)):
+                    await self._until(self._renew_once)
+        except TimeoutError:
+            self._gone(f"the Lease could not be renewed for {self.timing.deadline:.0f} s")
+        except LeaseLost as error:
+            self._gone(str(error))
+
+    def _gone(self, why: str) -> None:
+        self.leading = False
+        self.lost(why)
 
     async def _until(self, step: Callable[[], Awaitable[bool]]) -> None:
         """Repeat a step until it succeeds; an API server that fails is no reason to stop trying."""
@@ -113,7 +127,7 @@ class Elector:
             bare = self._manifest({"leaseDurationSeconds": round(self.timing.duration)})
             lease = await self.kube.apply(bare, manager=MANAGER_CREATE)
         spec = lease.get("spec") or {}
-        holder = spec.get("holderIdentity") or ""
+        holder = _holder(lease)
         seen = (holder, spec.get("renewTime") or "")
         if seen != self._seen:
             self._seen, self._seen_at = seen, _clock()
@@ -137,9 +151,7 @@ class Elector:
         except (Conflict, NotFound):
             # Someone wrote to it: a person, a renewal of ours whose answer was lost, or the next leader.
             lease = await self.kube.get("Lease", namespace=self.namespace, name=self.name)
-            holder = (lease.get("spec") or {}).get("holderIdentity")
-            if holder != self.identity:
-                self.leading = False
+            if (holder := _holder(lease)) != self.identity:
                 raise LeaseLost(f"the Lease is held by {holder or 'nobody'} now") from None
             self._lease = lease
             return False
@@ -167,6 +179,10 @@ class Elector:
 
     def _pause(self) -> float:
         return self.timing.retry * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
+
+
+def _holder(lease: Manifest) -> str:
+    return (lease.get("spec") or {}).get("holderIdentity") or ""
 
 
 def _clock() -> float:
