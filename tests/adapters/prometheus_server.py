@@ -1,0 +1,171 @@
+"""A real Prometheus that scrapes what a test plays: counters as Envoy exposes them, at moments of the test's choice.
+
+Samples carry their own time stamps, so that minutes and days are played in a second. Each scrape of a pod takes
+the next frame from its queue; when the queue is empty the pod exposes nothing.
+"""
+
+import asyncio
+import contextlib
+import shutil
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from localcluster.binaries import toolset
+from localcluster.progress import Progress
+from tests.model_builder.servers import free_ports
+
+# Two gateway pods; the third target is the first pod once more, as a second scrape job would find it.
+TARGETS = (("envoy-a", "gateways"), ("envoy-b", "gateways"), ("envoy-a", "duplicate"))
+BOUNDS = ("0.5", "1", "5", "10", "25", "50", "100", "250", "500", "1000", "+Inf")
+STABLE, CANDIDATE = 0, 1
+
+_CONFIG = """
+global: {scrape_interval: 30ms, scrape_timeout: 30ms}
+storage: {tsdb: {out_of_order_time_window: 30d}}
+scrape_configs:
+"""
+_JOB = """
+- job_name: %(job)s-%(pod)s
+  metrics_path: /%(job)s/%(pod)s
+  track_timestamps_staleness: true
+  static_configs: [{targets: ["127.0.0.1:%(port)d"], labels: {namespace: gateways, pod: %(pod)s, job: %(job)s}}]
+"""
+
+
+def binary() -> str:
+    """From PATH, from the local cluster's binaries, or made now: the local cluster needs it as well."""
+    kept = toolset.folder() / "bin" / "prometheus"
+    found = shutil.which("prometheus") or (str(kept) if kept.exists() else None)
+    if found is None:
+        found = str(toolset.ensure(bin_dir=None, full=True, progress=Progress()).programs["prometheus"])
+    return found
+
+
+@dataclass
+class Pod:
+    """An Envoy: makes a counter when it first counts with it, and forgets all of them when it restarts."""
+
+    route: str
+    protocol: str = "http"
+    counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def _add(self, slot: int, name: str, number: float, labels: str = "") -> None:
+        cluster = f'envoy_cluster_name="{self.protocol}route/{self.route}/rule/0/backend/{slot}"'
+        self.counters[f"envoy_cluster_{name}{{{labels}{cluster}}}"] += number
+
+    def serve(self, slot: int, requests: int, *, code_class: int = 2, took_ms: float = 3) -> None:
+        """HTTP requests with an answer."""
+        self._sent(slot, requests, took_ms)
+        self._add(slot, "upstream_rq_xx", requests, f'envoy_response_code_class="{code_class}",')
+
+    def call(self, slot: int, calls: int, *, failed: int = 0, took_ms: float = 3, method: str = "ModelInfer") -> None:
+        """GRPC calls with an answer: HTTP 200 all of them."""
+        self._sent(slot, calls, took_ms)
+        self._add(slot, "upstream_rq_xx", calls, 'envoy_response_code_class="2",')
+        grpc = 'envoy_grpc_bridge_method="GRPCInferenceService",envoy_grpc_bridge_service="inference",'
+        self._add(slot, f"grpc_{method}_total", calls, grpc)
+        for name, number in (("success", calls - failed), ("failure", failed), ("3", failed)):
+            if number:
+                self._add(slot, f"grpc_{method}_{name}", number, grpc)
+
+    def hang(self, slot: int, requests: int, *, given_up: bool = True) -> None:
+        """Requests that get no answer; the client has given up, or still waits."""
+        self._add(slot, "upstream_rq_total", requests)
+        self._add(slot, "upstream_rq_completed", 0)
+        self._add(slot, "upstream_rq_active", 0 if given_up else requests)
+
+    def restart(self) -> None:
+        self.counters.clear()
+
+    def _sent(self, slot: int, requests: int, took_ms: float) -> None:
+        self._add(slot, "upstream_rq_total", requests)
+        self._add(slot, "upstream_rq_completed", requests)
+        self._add(slot, "upstream_rq_active", 0)
+        for bound in BOUNDS:
+            self._add(slot, "upstream_rq_time_bucket", requests * (took_ms <= float(bound)), f'le="{bound}",')
+
+    def frame(self, moment: datetime) -> str:
+        """What a scrape at this moment reads."""
+        for slot in (STABLE, CANDIDATE):
+            self._add(slot, "membership_total", 0)
+        stamp = round(moment.timestamp() * 1000)
+        return "".join(f"{series} {value:g} {stamp}\n" for series, value in self.counters.items())
+
+
+@dataclass
+class Prometheus:
+    """The running server."""
+
+    url: str
+    frames: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
+    served: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    scraped: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def play(self, frames: dict[str, list[str]]) -> None:
+        """Let each pod's frames be scraped, one after the other, and wait until all are."""
+        for pod, texts in frames.items():
+            self.frames[pod].extend(texts)
+        # A frame is stored when the next scrape has begun: two empty ones are surely enough.
+        async with self.scraped:
+            await self.scraped.wait_for(lambda: not any(self.frames[pod] for pod in frames))
+            seen = dict(self.served)
+            await self.scraped.wait_for(lambda: all(self.served[pod] >= seen[pod] + 2 for pod in frames))
+
+    async def expose(self, request: web.Request) -> web.Response:
+        job, pod = request.match_info["job"], request.match_info["pod"]
+        name = pod if job == "gateways" else job
+        async with self.scraped:
+            self.served[name] += 1
+            text = self.frames[name].popleft() if self.frames[name] else ""
+            self.scraped.notify_all()
+        return web.Response(text=text, content_type="text/plain", charset="utf-8")
+
+
+@contextlib.asynccontextmanager
+async def prometheus(folder: Path) -> AsyncIterator[Prometheus]:
+    port, exporter_port = free_ports(2)
+    server = Prometheus(url=f"http://127.0.0.1:{port}")
+    app = web.Application()
+    app.router.add_get("/{job}/{pod}", server.expose)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", exporter_port).start()
+    jobs = "".join(_JOB % {"pod": pod, "job": job, "port": exporter_port} for pod, job in TARGETS)
+    (folder / "prometheus.yml").write_text(_CONFIG + jobs)
+    log = (folder / "prometheus.log").open("wb")
+    process = await asyncio.create_subprocess_exec(
+        binary(),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        stdout=log,
+        stderr=log,
+    )
+    try:
+        if not await _ready(server.url, process):
+            pytest.fail(f"Prometheus did not start: see {log.name}")
+        yield server
+    finally:
+        process.terminate()
+        await process.wait()
+        await runner.cleanup()
+        log.close()
+
+
+async def _ready(url: str, process: asyncio.subprocess.Process) -> bool:
+    deadline = asyncio.get_running_loop().time() + 30
+    async with aiohttp.ClientSession() as session:
+        while asyncio.get_running_loop().time() < deadline and process.returncode is None:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with session.get(f"{url}/-/ready") as answer:
+                    if answer.status == 200:
+                        return True
+            await asyncio.sleep(0.05)
+    return False

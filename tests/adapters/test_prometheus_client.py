@@ -1,0 +1,151 @@
+"""What becomes of answers that are none: each is one sentence with a reason and a fix."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from modelrelease.adapters.prometheus import PrometheusEvidence, client
+from modelrelease.adapters.prometheus.client import MetricsError, PrometheusClient
+from modelrelease.domain.observed import Meta, Protocol
+
+from tests.model_builder.servers import free_ports
+
+Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+EMPTY = '{"status":"success","data":{"resultType":"matrix","result":[%s]}%s}'
+
+
+@pytest_asyncio.fixture
+async def serve() -> AsyncIterator[Serve]:
+    runners: list[web.AppRunner] = []
+
+    async def start(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> str:
+        app = web.Application()
+        app.router.add_post("/api/v1/query", handler)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        runners.append(runner)
+        (port,) = free_ports(1)
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for runner in runners:
+        await runner.cleanup()
+
+
+async def refused(url: str, *, limit: float = 10) -> MetricsError:
+    asked = PrometheusClient(url, timeout=limit)
+    with pytest.raises(MetricsError) as caught:
+        await asked.series("x[5m]", at=NOW)
+    await asked.close()
+    return caught.value
+
+
+def answer(text: str, status: int = 200) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=text, status=status, headers={"Location": "/elsewhere"} if status == 302 else {})
+
+    return handler
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "reason", "said"),
+    [
+        ('{"status":"error","error":"too many samples"}', 422, "MetricsRefused", "HTTP 422 (too many samples)"),
+        ("no healthy backend", 503, "MetricsRefused", "HTTP 503 (no healthy backend)"),
+        ("", 401, "MetricsRefused", "(no message): give the operator an address that needs no login"),
+        ("", 302, "MetricsRefused", "redirects are not followed"),
+        ("<html>", 200, "MetricsMalformed", "must be the address of a Prometheus-compatible query API"),
+        ("[]", 200, "MetricsMalformed", "must be the address"),
+        ('{"status":"success","data":{"resultType":"vector","result":[]}}', 200, "MetricsMalformed", "not a matrix"),
+        (EMPTY % ('{"metric":{},"values":[["now"]]}', ""), 200, "MetricsMalformed", "must be the address"),
+        (EMPTY % ("", ',"warnings":["store 2 timed out"]'), 200, "MetricsIncomplete", "(store 2 timed out)"),
+        (EMPTY % ('{"metric":{"__name__":"x"},"values":[[1,"NaN"]]}', ""), 200, "MetricsNotANumber", "x{} has the"),
+        (EMPTY % ('{"metric":{},"values":[[1,"-1"]]}', ""), 200, "MetricsNotANumber", "the value -1"),
+        (EMPTY % ('{"metric":{},"values":[[1,"+Inf"]]}', ""), 200, "MetricsNotANumber", "the value inf"),
+    ],
+)
+async def test_answers_that_are_none(serve: Serve, text: str, status: int, reason: str, said: str) -> None:
+    error = await refused(await serve(answer(text, status)))
+    assert error.problem.reason == reason
+    assert said in error.problem.message
+
+
+async def test_nobody_listens() -> None:
+    (port,) = free_ports(1)
+    error = await refused(f"http://127.0.0.1:{port}")
+    assert error.problem.reason == "MetricsUnreachable"
+    assert error.problem.message.endswith("start it, or correct the operator's --prometheus-url")
+
+
+async def test_no_answer_in_time(serve: Serve) -> None:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    error = await refused(await serve(handler), limit=0.2)
+    assert error.problem.reason == "MetricsUnreachable"
+    assert "did not answer within 0.2 s" in error.problem.message
+
+
+async def test_an_answer_that_never_ends_is_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MOST_BYTES", 1024 * 1024)
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" " * 65536)
+
+    error = await refused(await serve(handler))
+    assert error.problem.reason == "MetricsTooLarge"
+    assert "larger than 1 MiB" in error.problem.message
+
+
+async def test_a_long_message_of_the_server_is_shortened_to_one_line(serve: Serve) -> None:
+    error = await refused(await serve(answer("a\nb " * 1000, 500)))
+    assert len(error.problem.message) < 500
+    assert "\n" not in error.problem.message
+
+
+async def test_the_query_is_asked_at_the_moment_and_native_histograms_are_left_out(serve: Serve) -> None:
+    asked = {}
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.update(await request.post())
+        series = '{"metric":{"a":"b"},"values":[[1.5,"2"]]},{"metric":{},"histograms":[]}'
+        return web.Response(text=EMPTY % (series, ""))
+
+    prometheus = PrometheusClient(await serve(handler) + "/")
+    (found,) = await prometheus.series('x{a="b"}[5m]', at=NOW)
+    await prometheus.close()
+    assert asked == {"query": 'x{a="b"}[5m]', "time": "1795348800.000"}
+    assert (found.labels, found.samples) == ({"a": "b"}, ((1.5, 2.0),))
+
+
+async def test_evidence_carries_the_problem_and_the_queries_and_recovers_by_itself(serve: Serve) -> None:
+    broken = True
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        labels = '"__name__":"envoy_cluster_membership_total","envoy_cluster_name":"httproute/a/b/rule/0/backend/0"'
+        series = f'{{"metric":{{{labels},"pod":"p"}},"values":[[{NOW.timestamp()},"0"]]}}'
+        return web.Response(text="no", status=500) if broken else web.Response(text=EMPTY % (series, ""))
+
+    source = PrometheusEvidence(PrometheusClient(await serve(handler)))
+    meta = Meta(name="b", namespace="a", uid="u", generation=1, resource_version="1")
+    window = {"start": NOW - timedelta(minutes=1), "end": NOW}
+    first = await source.evidence(meta=meta, protocols=(Protocol.HTTP,), baseline=None, **window)
+    broken = False
+    second = await source.evidence(meta=meta, protocols=(Protocol.HTTP,), baseline=None, **window)
+    await source.close()
+    assert first.error is not None
+    assert first.error.reason == "MetricsRefused"
+    assert "envoy_cluster_upstream_rq_xx" in first.error_query
+    assert "httproute/a/b/rule/0/backend/1" in first.latency_query
+    assert (second.error, second.candidate.requests) == (None, 0)
