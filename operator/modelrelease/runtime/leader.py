@@ -89,7 +89,8 @@ class Elector:
             # The renewal that was cut off may have been carried out: the version that counts is the live one.
             lease = await self.kube.get("Lease", namespace=self.namespace, name=self.name)
             if _holder(lease) == self.identity:
-                await self._write(lease, {"leaseDurationSeconds": 1, "renewTime": _stamp()})
+                kept = {"leaseTransitions": lease["spec"].get("leaseTransitions", 1)}
+                await self._write(lease, {"leaseDurationSeconds": 1, "renewTime": _stamp(), **kept})
                 log.info("the Lease is released")
         except ApiError as error:
             log.warning("the Lease could not be released and will run out: %s", error)

@@ -13,6 +13,12 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 _FIELDS = "fields"
+_NOISY = {
+    "aiohttp": logging.WARNING,
+    "kopf": logging.WARNING,
+    "kopf.objects": logging.ERROR,
+    "kopf._core.reactor.observation": logging.ERROR,
+}
 
 
 def fields(**values: object) -> Mapping[str, Mapping[str, object]]:
@@ -60,6 +66,7 @@ def configure(*, form: str, level: str, stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # kopf reports each event it hands over and each retry of a watch; our own lines say what matters.
-    for noisy, least in (("kopf", logging.WARNING), ("kopf.objects", logging.ERROR), ("aiohttp", logging.WARNING)):
+    # kopf reports each event that it hands over, each retry of a watch, and in its own words each kind that
+    # is not installed; our own lines say what matters.
+    for noisy, least in _NOISY.items():
         logging.getLogger(noisy).setLevel(max(least, logging.getLogger().level))

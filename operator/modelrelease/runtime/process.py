@@ -69,7 +69,8 @@ class Operator:
                 log.warning("the first list failed and is tried again: %s", error)
                 await asyncio.sleep(PRIME_RETRY_SECONDS)
             else:
-                log.info("listed %d releases", len(store.releases()))
+                absent = f"; not installed: {', '.join(sorted(store.absent))}" if store.absent else ""
+                log.info("listed %d releases%s", len(store.releases()), absent)
                 return
 
     async def _work(self, store: Store) -> None:
@@ -96,7 +97,8 @@ class Operator:
             await self.elector.release()  # nothing is written any more; the next leader need not wait for the rest
             await self.health.stop()
             ended.set()
-            await _end([*parts, watches], patience=GRACE_SECONDS)
+            await asyncio.wait([watches], timeout=GRACE_SECONDS)
+            await _end([*parts, watches])
 
     async def _watch(self, informer: Informer, ended: asyncio.Event) -> None:
         ready = asyncio.Event()
@@ -126,7 +128,7 @@ class Operator:
         for task in done - {stopped}:
             task.result()
         if stopped in done:
-            await _end([task for task, part in zip(tasks, parts, strict=True) if task is not part], patience=0.0)
+            await _end([task for task, part in zip(tasks, parts, strict=True) if task is not part])
         return stopped not in done
 
 
@@ -135,10 +137,8 @@ async def _after(event: asyncio.Event, action: Callable[[], None]) -> None:
     action()
 
 
-async def _end(tasks: list[asyncio.Task[Any]], *, patience: float) -> None:
-    """Wait for tasks, then cancel them; their errors have been seen or come from being cut off."""
-    if patience and tasks:
-        await asyncio.wait(tasks, timeout=patience, return_when=asyncio.ALL_COMPLETED)
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancel tasks; their errors have been seen, or come from being cut off."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
