@@ -43,9 +43,16 @@ def slot_targets(context: Context) -> dict[Slot, str]:
 
 
 def weight_target(context: Context) -> int:
-    """Return the candidate slot's weight in parts per million."""
-    candidate = context.status.candidate
-    return ppm(candidate.weight.desired if candidate and candidate.stage in WITH_TRAFFIC else 0)
+    """Return the candidate slot's weight in parts per million.
+
+    A slot that still selects another revision than it should (the last release settles, a
+    person edited it) goes to the floor first, where it may be re-pointed.
+    """
+    candidate, slot = context.status.candidate, context.observed.slots.get(Slot.CANDIDATE)
+    in_traffic = candidate is not None and candidate.stage in WITH_TRAFFIC
+    if candidate is None or not in_traffic or slot is None or slot.revision != candidate.revision:
+        return ppm(0)
+    return ppm(candidate.weight.desired)
 
 
 def _routes(context: Context) -> tuple[list[Want], list[Want]]:
@@ -168,7 +175,8 @@ def _removals(context: Context) -> Iterator[Want]:
     for retired in status.retired:
         facts = observed.deployments.get(retired.revision)
         due = context.after(retired.at, context.spec.rollout.scale_down_delay) <= context.now
-        if facts and due and retired.revision not in selected and _routes_settled(context):
+        free = retired.revision not in selected and (status.stable is None or _traffic_settled(context))
+        if facts and due and free:
             name = naming.deployment(release, retired.revision)
             yield Remove(kind="Deployment", name=name, uid=facts.uid, resource_version=facts.resource_version)
     if status.candidate and status.candidate.stage is Stage.RETREAT:
@@ -182,9 +190,13 @@ def _removals(context: Context) -> Iterator[Want]:
         yield Remove(kind="ControllerRevision", name=name, uid=record.uid, resource_version=record.resource_version)
 
 
-def _routes_settled(context: Context) -> bool:
-    routes = context.observed.routes
-    return all(route.accepted for route in routes.values()) and set(routes) >= set(context.observed.protocols)
+def _traffic_settled(context: Context) -> bool:
+    """Tell whether slots and routes are where this status wants them, accepted: nothing is in flight."""
+    observed, weight = context.observed, weight_target(context)
+    routes = [observed.routes.get(protocol) for protocol in observed.protocols]
+    there = all(r is not None and r.accepted and r.candidate_ppm == weight for r in routes)
+    slots = observed.slots
+    return there and all(slot in slots and slots[slot].revision == rev for slot, rev in slot_targets(context).items())
 
 
 def _old_records(context: Context) -> list[Record]:

@@ -1,0 +1,387 @@
+"""A small world of facts for `decide`: what plans bring about, step by step, with crashes in between.
+
+Nothing here imitates Kubernetes' API; it holds only the facts that `decide` sees, and moves them the
+way the controllers, the kubelet and the gateway would, each as a separate step that a test can delay.
+Every write is checked against the invariants of the design.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from modelrelease.domain import codec, naming
+from modelrelease.domain.decide import decide
+from modelrelease.domain.needs import needs
+from modelrelease.domain.observed import (
+    FLOOR_PPM,
+    PPM,
+    Arm,
+    BuildResult,
+    Contract,
+    DeploymentFacts,
+    Evidence,
+    GatewayFacts,
+    JobFacts,
+    JobState,
+    Meta,
+    Metric,
+    Observed,
+    Problem,
+    ProbeResult,
+    Protocol,
+    Record,
+    RouteFacts,
+    Slot,
+    SlotFacts,
+    Tensor,
+)
+from modelrelease.domain.plan import Plan, Remove, Want, WantDeployment, WantJob, WantRecord, WantRoute, WantSlot
+from modelrelease.domain.spec import (
+    Analysis,
+    ArtifactStore,
+    Bake,
+    Build,
+    Data,
+    Evaluation,
+    Gate,
+    GatewayTraffic,
+    Hosts,
+    Model,
+    ParentRef,
+    Pass,
+    Rollout,
+    Serving,
+    Source,
+    Spec,
+    Step,
+    Traffic,
+    Triton,
+)
+from modelrelease.domain.status import Artifact, Stage, Status
+
+START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+CONTRACT = Contract(inputs=(Tensor(name="image", datatype="FP32", shape=(64,)),), outputs=())
+
+
+def a_spec(version: str = "1", *, replicas: int = 2, steps: tuple[int, ...] = (5, 25), **rollout: object) -> Spec:
+    return Spec(
+        model=Model(name="digits", version=version, source=Source(uri="builtin://digits-cnn")),
+        build=Build(
+            image="builder:dev",
+            recipe=(Pass(name="train", parameters={"version": version}),),
+            evaluation=Evaluation(data=Data(name="digits"), gates=(Gate(metric="accuracy", threshold=0.9),)),
+            artifact_store=ArtifactStore(uri="pvc://artifacts/releases"),
+        ),
+        serving=Serving(triton=Triton(image="triton:dev"), replicas=replicas),
+        traffic=Traffic(
+            gateway=GatewayTraffic(
+                parent_refs=(ParentRef(name="gateway"),),
+                http=Hosts(hostnames=("digits.example.com",)),
+                grpc=Hosts(hostnames=("grpc.digits.example.com",)),
+            )
+        ),
+        rollout=Rollout(
+            steps=tuple(Step(weight=weight) for weight in steps),
+            analysis=Analysis(interval=60, min_requests=50),
+            bake=Bake(duration=120),
+            **rollout,  # type: ignore[arg-type]
+        ),
+    )
+
+
+class Crash(Exception):  # noqa: N818
+    """The operator's process died."""
+
+
+class Conflict(Exception):  # noqa: N818
+    """The object was changed since it was read."""
+
+
+@dataclass
+class Route:
+    ppm: int | None
+    accepted_ppm: int | None  # what the gateway serves
+    accepted: bool
+    rv: int
+
+
+@dataclass
+class World:
+    """The facts, and the checks on every write."""
+
+    spec: Spec
+    now: datetime = START
+    status_json: dict = field(default_factory=dict)  # type: ignore[type-arg]
+    rv: int = 1  # of the last written child
+    release_rv: int = 1
+    annotations: dict[str, str] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
+    jobs: dict[str, JobFacts] = field(default_factory=dict)
+    deployments: dict[str, DeploymentFacts] = field(default_factory=dict)
+    pods: dict[str, int] = field(default_factory=dict)  # really ready pods by revision
+    slots: dict[Slot, SlotFacts] = field(default_factory=dict)
+    routes: dict[Protocol, Route] = field(default_factory=dict)
+    accuracy: dict[str, float] = field(default_factory=dict)  # by version
+    quality: dict[str, str] = field(default_factory=dict)  # by revision: good, bad, quiet, error
+    tells_apart: bool = True
+    gateway_problem: Problem | None = None
+    checked: datetime | None = None  # the process's memory
+    writes: int = 0
+    status_writes: int = 0
+    budget: int | None = None  # writes until the crash
+    generation: int = 1
+    drifted: bool = False  # a person edited a slot or route: the checks of our own plan do not hold for the repair
+
+    # What the operator does
+
+    @property
+    def status(self) -> Status:
+        return codec.decode(Status, self.status_json)
+
+    def observe(self) -> Observed:
+        meta = Meta(
+            name="digits",
+            namespace="vision",
+            uid="u",
+            generation=self.generation,
+            resource_version=str(self.release_rv),
+            annotations=dict(self.annotations),
+        )
+        observed = Observed(
+            meta=meta,
+            spec=self.spec,
+            status=self.status,
+            records=dict(self.records),
+            jobs=tuple(self.jobs.values()),
+            deployments=dict(self.deployments),
+            slots=dict(self.slots),
+            routes={
+                protocol: RouteFacts(candidate_ppm=r.ppm, accepted=r.accepted, resource_version=str(r.rv))
+                for protocol, r in self.routes.items()
+            },
+        )
+        asked = needs(observed, self.now, self.checked)
+        if asked.probe:
+            up = self.pods.get(asked.probe, 0) > 0
+            observed = replace(observed, probe=ProbeResult(revision=asked.probe, ready=up))
+        if asked.gateway:
+            facts = GatewayFacts(tells_slots_apart=self.tells_apart, problem=self.gateway_problem)
+            observed = replace(observed, gateway=facts)
+        if asked.evidence:
+            self.checked = self.now
+            observed = replace(observed, evidence=self._evidence(observed, *asked.evidence))
+        return observed
+
+    def _evidence(self, observed: Observed, start: datetime, end: datetime) -> Evidence:
+        candidate = observed.status.candidate
+        assert candidate is not None
+        quality = self.quality.get(candidate.revision, "good")
+        if quality == "error":
+            problem = Problem(reason="PrometheusUnreachable", message="Prometheus does not answer")
+            return Evidence(start=start, end=end, error=problem)
+        latency = ((10.0, 990.0), (100.0, 1000.0), (float("inf"), 1000.0))
+        requests = 3.0 if quality == "quiet" else 1000.0
+        share = latency if quality != "quiet" else ((10.0, 3.0), (100.0, 3.0), (float("inf"), 3.0))
+        failures = 300.0 if quality == "bad" else 0.0
+        return Evidence(
+            start=start,
+            end=end,
+            stable=Arm(requests=1000.0, failures=0.0, latency=latency),
+            candidate=Arm(requests=requests, failures=failures, latency=share),
+        )
+
+    def reconcile(self, *, crash_after: int | None = None, observed: Observed | None = None) -> Plan:
+        """Observe, decide, apply; die before the write numbered `crash_after`."""
+        observed = observed or self.observe()
+        plan = decide(observed, self.now)
+        again = decide(observed, self.now)
+        assert again == plan, "decide is not deterministic"
+        self.budget = crash_after
+        try:
+            self._apply(plan, observed)
+        except Crash:
+            self.checked = None
+        except Conflict:
+            pass
+        finally:
+            self.budget = None
+        return plan
+
+    def _spend(self) -> None:
+        if self.budget is not None:
+            if self.budget == 0:
+                raise Crash
+            self.budget -= 1
+        self.writes += 1
+        self.rv += 1
+
+    def _apply(self, plan: Plan, observed: Observed) -> None:
+        if plan.status != observed.status:
+            if observed.meta.resource_version != str(self.release_rv):
+                raise Conflict
+            self._spend()
+            self.status_writes += 1
+            self.release_rv += 1
+            self.status_json = codec.encode(plan.status)
+            assert self.status == plan.status, "the status does not survive its own encoding"
+        for want in plan.wants:
+            self._write(want)
+
+    def _write(self, want: Want) -> None:
+        match want:
+            case WantJob():
+                self._write_job(want)
+            case WantRecord():
+                if want.revision not in self.records:
+                    self._spend()
+                    record = {k: getattr(want, k) for k in ("revision", "artifact_key", "version", "result", "number")}
+                    self.records[want.revision] = Record(template="{}", created=self.now, **record)
+            case WantDeployment():
+                self._write_deployment(want)
+            case WantSlot():
+                self._write_slot(want)
+            case WantRoute():
+                self._write_route(want)
+            case Remove():
+                self._remove(want)
+
+    def _write_job(self, want: WantJob) -> None:
+        name = naming.job("digits", want.artifact_key, want.attempt)
+        if name not in self.jobs:
+            self._spend()
+            self.jobs[name] = JobFacts(
+                name=name, artifact_key=want.artifact_key, attempt=want.attempt, state=JobState.ACTIVE, uid=name
+            )
+
+    def _write_deployment(self, want: WantDeployment) -> None:
+        assert want.revision in self.records, "a Deployment needs its record"
+        facts = self.deployments.get(want.revision)
+        if facts is None or facts.replicas != want.replicas:
+            self._spend()
+            ready = self.pods.get(want.revision, 0)
+            self.deployments[want.revision] = DeploymentFacts(
+                revision=want.revision, replicas=want.replicas, ready=ready, settled=False, uid=want.revision
+            )
+
+    def _write_slot(self, want: WantSlot) -> None:
+        facts = self.slots.get(want.slot)
+        if facts is not None and facts.revision == want.revision:
+            return
+        if (facts.resource_version if facts else None) != want.resource_version:
+            raise Conflict
+        if facts is not None and want.slot is not Slot.PREVIEW and facts.ready and not self.drifted:
+            for route in self.routes.values():
+                share = route.accepted_ppm if want.slot is Slot.CANDIDATE else PPM - (route.accepted_ppm or 0)
+                assert (share or 0) <= FLOOR_PPM, f"{want.slot} was re-pointed at {share} ppm"
+        self._spend()
+        self.slots[want.slot] = SlotFacts(revision=want.revision, resource_version=str(self.rv), ready={})
+
+    def _write_route(self, want: WantRoute) -> None:
+        assert FLOOR_PPM <= want.candidate_ppm <= PPM - FLOOR_PPM
+        route = self.routes.get(want.protocol)
+        if route is not None and route.ppm == want.candidate_ppm:
+            return
+        if (str(route.rv) if route else None) != want.resource_version:
+            raise Conflict
+        self._check_rise(route, want.candidate_ppm)
+        self._spend()
+        accepted = route.accepted_ppm if route else None
+        self.routes[want.protocol] = Route(ppm=want.candidate_ppm, accepted_ppm=accepted, accepted=False, rv=self.rv)
+
+    def _check_rise(self, route: Route | None, ppm: int) -> None:
+        """Check what must hold before weight comes to a slot (design, section 5, points 1 and 2)."""
+        status = self.status
+        if route is None or route.ppm is None or ppm > route.ppm:
+            candidate = status.candidate
+            if ppm > FLOOR_PPM:
+                assert candidate is not None
+                assert candidate.stage in (Stage.STEP, Stage.BAKE)
+                limit = 100 if candidate.stage is Stage.BAKE else candidate.ladder[candidate.step or 0]
+                assert ppm <= limit * 10_000, "more than the step allows"
+                assert self.slots[Slot.CANDIDATE].revision == candidate.revision
+                assert self.slots[Slot.CANDIDATE].ready.get(candidate.revision, 0) > 0
+        if (route is None or route.ppm is None or ppm < route.ppm) and not self.drifted:
+            assert status.stable is not None
+            assert self.slots[Slot.STABLE].revision == status.stable.revision
+
+    def _remove(self, want: Remove) -> None:
+        if want.kind == "Deployment":
+            revision = want.uid
+            if revision not in self.deployments:
+                return
+            for slot, facts in self.slots.items():
+                assert facts.revision != revision, f"{slot} still selects what is removed"
+            assert all(route.accepted for route in self.routes.values()), "removed while a route write is in flight"
+            self._spend()
+            del self.deployments[revision]
+            self.pods.pop(revision, None)
+        elif want.kind == "Job":
+            if self.jobs.pop(want.name, None):
+                self._spend()
+        elif self.records.pop(want.name.removeprefix("digits-"), None):
+            self._spend()
+
+    # What the world does
+
+    def finish_jobs(self) -> None:
+        for name, job in self.jobs.items():
+            if job.state is JobState.ACTIVE:
+                version = self.spec.model.version
+                accuracy = Metric(value=self.accuracy.get(version, 0.97), rows=270)
+                artifact = Artifact(uri=f"file:///artifacts/{job.artifact_key}", digest=f"sha256:{job.artifact_key}")
+                result = BuildResult(artifact=artifact, contract=CONTRACT, metrics={"accuracy": accuracy})
+                self.jobs[name] = replace(job, state=JobState.SUCCEEDED, result=result)
+
+    def fail_jobs(self) -> None:
+        for name, job in self.jobs.items():
+            if job.state is JobState.ACTIVE:
+                problem = Problem(reason="OutOfMemory", message="the build was killed at its memory limit", fatal=True)
+                self.jobs[name] = replace(job, state=JobState.FAILED, problem=problem)
+
+    def start_pods(self) -> None:
+        for revision, facts in self.deployments.items():
+            self.pods[revision] = facts.replicas
+            self.deployments[revision] = replace(facts, ready=facts.replicas, settled=True)
+
+    def kill_pods(self, revision: str) -> None:
+        if revision in self.deployments:
+            self.pods[revision] = 0
+            self.deployments[revision] = replace(self.deployments[revision], ready=0, settled=False)
+            self.fill_endpoints()
+
+    def fill_endpoints(self) -> None:
+        for slot, facts in self.slots.items():
+            ready = self.pods.get(facts.revision, 0)
+            self.slots[slot] = replace(facts, ready={facts.revision: ready} if ready else {})
+
+    def accept_routes(self) -> None:
+        for route in self.routes.values():
+            route.accepted, route.accepted_ppm = True, route.ppm
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def edit(self, spec: Spec) -> None:
+        self.spec = spec
+        self.generation += 1
+        self.release_rv += 1
+
+    def environment(self) -> None:
+        self.finish_jobs()
+        self.start_pods()
+        self.fill_endpoints()
+        self.accept_routes()
+
+    def settle(self, *, seconds: float = 30, rounds: int = 200) -> None:
+        """Let everything run fairly until two rounds in a row write nothing and no clock is pending."""
+        quiet = 0
+        for _ in range(rounds):
+            before = self.writes
+            self.environment()
+            plan = self.reconcile()
+            quiet = quiet + 1 if self.writes == before and plan.wake_at is None else 0
+            if quiet == 3:  # noqa: PLR2004
+                return
+            self.advance(seconds)
+        raise AssertionError(f"never at rest: {self.status_json}")
