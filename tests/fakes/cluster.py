@@ -103,7 +103,11 @@ class Cluster:
         ident = _ident(manifest)
         self._known(ident[0])
         live = self.objects.get(ident)
-        if resource_version is not None and (live is None or live["metadata"]["resourceVersion"] != resource_version):
+        uid = manifest["metadata"].get("uid")
+        if uid is not None and (live is None or live["metadata"]["uid"] != uid):
+            raise errors.Conflict(f"{ident}: uid mismatch")
+        # As the real one: of an object that is absent, the resourceVersion is not looked at.
+        if None not in (live, resource_version) and live["metadata"]["resourceVersion"] != resource_version:
             raise errors.Conflict(f"{ident}: the object has been modified")
         owners = copy.deepcopy(self._owners.get(ident, {}))
         before = live if live is not None else self._newborn(ident, manifest)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelrelease.adapters.kinds import Manifest
+
 from tests.fakes.cluster import Cluster
 
 GATEWAY = "gateway.envoyproxy.io/gatewayclass-controller"
@@ -162,7 +163,8 @@ def _selected(pod: Manifest, selector: Mapping[str, str]) -> bool:
 def accept(cluster: Cluster, kind: str, namespace: str, name: str, *, refused: str | None = None) -> None:
     """The gateway answers for the route's present generation: takes it, or refuses it with a message."""
     route = cluster.at(kind, namespace, name)
-    accepted = {"type": "Accepted", "status": "False" if refused else "True", "reason": "Answered", "message": refused or ""}
+    verdict = "False" if refused else "True"
+    accepted = {"type": "Accepted", "status": verdict, "reason": "Answered", "message": refused or ""}
     resolved = {"type": "ResolvedRefs", "status": "True", "reason": "ResolvedRefs", "message": ""}
     generation = route["metadata"]["generation"]
     conditions = [{**said, "observedGeneration": generation} for said in (accepted, resolved)]
@@ -235,11 +237,9 @@ def _pod(owner: Manifest, template: Manifest, name: str, *, kind: str) -> Manife
 
 
 def _owner(owner: Manifest, kind: str) -> Manifest:
-    meta = owner["metadata"]
-    return {"apiVersion": owner["apiVersion"], "kind": kind, "name": meta["name"], "uid": meta["uid"], "controller": True}
+    head = {"apiVersion": owner["apiVersion"], "kind": kind, "controller": True}
+    return {**head, "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
 
 
 def _owned(obj: Manifest, owner: Manifest) -> bool:
     return any(o["uid"] == owner["metadata"]["uid"] for o in obj["metadata"].get("ownerReferences") or ())
-
-

@@ -17,8 +17,9 @@ from modelrelease.domain.observed import (
 )
 from modelrelease.domain.spec import Spec
 
-HEALTHY = Arm(requests=1000.0, failures=0.0, latency=((5.0, 900.0), (10.0, 1000.0), (float("inf"), 1000.0)))
-FAILING = Arm(requests=1000.0, failures=400.0, latency=((5.0, 900.0), (10.0, 1000.0), (float("inf"), 1000.0)))
+_LATENCY = ((5.0, 900.0), (10.0, 1000.0), (25.0, 1000.0), (50.0, 1000.0), (100.0, 1000.0), (float("inf"), 1000.0))
+HEALTHY = Arm(requests=1000.0, failures=0.0, latency=_LATENCY)
+FAILING = Arm(requests=1000.0, failures=400.0, latency=_LATENCY)
 
 
 @dataclass(kw_only=True)
@@ -51,7 +52,7 @@ class Outside:
 class FakeGateway:
     """Implements GatewayReader."""
 
-    answer: GatewayFacts | Unknown = GatewayFacts(tells_slots_apart=True)
+    answer: GatewayFacts | Unknown = field(default_factory=lambda: GatewayFacts(tells_slots_apart=True))
 
     async def facts(self, *, meta: Meta, spec: Spec) -> GatewayFacts | Unknown:
         return self.answer

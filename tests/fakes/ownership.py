@@ -13,13 +13,8 @@ from typing import Any
 Path = tuple[str, ...]
 Owners = dict[Path, set[str]]
 
-_NOT_OWNED = {
-    ("apiVersion",),
-    ("kind",),
-    ("metadata", "name"),
-    ("metadata", "namespace"),
-    ("metadata", "resourceVersion"),
-}
+_UNOWNED = ("name", "namespace", "uid", "resourceVersion")
+_NOT_OWNED = {("apiVersion",), ("kind",), *(("metadata", name) for name in _UNOWNED)}
 
 
 def leaves(value: dict[str, Any], at: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -14,6 +14,7 @@ from modelrelease.runtime.observe import Observer
 from modelrelease.runtime.reconcile import Reconciler
 from modelrelease.runtime.routes import Routes
 from modelrelease.runtime.store import Key, Store
+
 from tests.fakes import controllers
 from tests.fakes.cluster import Cluster
 from tests.fakes.outside import FakeGateway, Outside

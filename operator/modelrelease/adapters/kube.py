@@ -57,8 +57,9 @@ class Kube(Protocol):
     ) -> Manifest:
         """Create or change an object by server-side apply and return the result.
 
-        With a `resource_version` the object must exist and be unchanged since; without
-        `force`, fields of other managers are left alone. Both are a Conflict otherwise.
+        With a uid in the manifest the object must exist and be that one, with a
+        `resource_version` it must be unchanged since, and without `force` nobody else's
+        field may change. Each is a Conflict otherwise.
         """
 
     async def replace_status(self, manifest: Manifest, *, manager: str) -> Manifest:
@@ -140,7 +141,8 @@ class KubeClient:
             "preconditions": {"uid": uid, "resourceVersion": resource_version},
         }
         answer = await self._ask("DELETE", KINDS[kind].path(namespace=namespace, name=name), body=body)
-        return answer if answer.get("kind") == kind else None
+        # Some kinds answer with what was deleted, the others with a Status.
+        return answer if "deletionTimestamp" in answer.get("metadata", {}) else None
 
     async def create_event(self, event: Manifest) -> None:
         """Record an Event; one of the same name is the same Event."""
@@ -196,12 +198,18 @@ def _error(what: str, status: int, answer: Mapping[str, Any] | None, retry_after
         return errors.NotFound(message) if answer is not None else errors.KindAbsent(f"{what}: unknown kind")
     if status == 403:
         return errors.QuotaExceeded(message) if "exceeded quota" in said else errors.Forbidden(message)
+    if status in (409, 410) or _another_uid(answer):
+        return errors.Conflict(message)
     if status in (400, 405, 413, 415, 422):
         return errors.Invalid(message)
     if status == 429:
         wait = float(retry_after) if retry_after and retry_after.isdigit() else 1.0
         return errors.TooManyRequests(message, retry_after=wait)
-    if status in (409, 410):
-        return errors.Conflict(message)
     # What is left: server errors, and 401 while a token is being renewed.
     return errors.Unavailable(message)
+
+
+def _another_uid(answer: Mapping[str, Any] | None) -> bool:
+    """Tell whether the object was deleted and made anew: the API server words it as an edit of the uid."""
+    causes = ((answer or {}).get("details") or {}).get("causes") or ()
+    return any(cause.get("field") == "metadata.uid" for cause in causes)

@@ -35,7 +35,7 @@ from modelrelease.runtime.writes import Writer, fingerprint
 
 log = logging.getLogger(__name__)
 
-_NOTE_LIMIT = 1024  # of an Event's note, by the API
+_NOTE_BYTES = 1024  # of an Event's note, by the API
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,25 +78,47 @@ class Applier:
         self.routes.forget(key)
 
     async def _write_wants(self, observed: Observed, plan: Plan, now: datetime) -> bool:
+        """Write the wants up to the first that fails; of routes that are wanted together, each is tried.
+
+        One protocol's route that is refused must not keep bad traffic on the other's.
+        """
         key = (observed.meta.namespace, observed.meta.name)
-        written = False
+        written = failed = False
+        trouble: errors.ApiError | None = None
         for want in plan.wants:
-            write = _identity(want)
-            if self.refusals.pending(key, write, now):
-                return written
+            if failed and not isinstance(want, WantRoute):
+                break
             try:
-                written |= await self._write(observed, want)
-            except Refused as refused:
-                self.refusals.note(key, write, refused.problem, now)
-                return written
+                done = await self._attempt(key, observed, want, now)
             except errors.ApiError as error:
-                problem = problem_of(error, describe(observed, want))
-                if problem is None:
-                    raise
-                self.refusals.note(key, write, problem, now)
-                return written
-        self.refusals.clear(key)
+                trouble, done = trouble or error, None
+            written = written or bool(done)
+            failed = failed or done is None
+        if trouble is not None:
+            raise trouble
+        if not failed:
+            self.refusals.clear(key)
         return written
+
+    async def _attempt(self, key: Key, observed: Observed, want: Want, now: datetime) -> bool | None:
+        """Return whether a want took a write, None where it is refused.
+
+        Raises:
+            ApiError: it is worth another try as it is.
+        """
+        write = _identity(want)
+        if self.refusals.pending(key, write, now):
+            return None
+        try:
+            return await self._write(observed, want)
+        except Refused as refused:
+            self.refusals.note(key, write, refused.problem, now)
+        except errors.ApiError as error:
+            problem = problem_of(error, describe(observed, want))
+            if problem is None:
+                raise
+            self.refusals.note(key, write, problem, now)
+        return None
 
     async def _write(self, observed: Observed, want: Want) -> bool:
         meta, writer = observed.meta, self.writer
@@ -167,7 +189,7 @@ def event(observed: Observed, announce: Announce, *, number: int, now: datetime)
     """
     meta = observed.meta
     token = fingerprint([meta.uid, meta.resource_version, number, announce.reason, announce.message])[:16]
-    note = announce.message if len(announce.message) <= _NOTE_LIMIT else announce.message[: _NOTE_LIMIT - 1] + "…"
+    note = announce.message.encode()[:_NOTE_BYTES].decode(errors="ignore")
     return {
         "apiVersion": KINDS["Event"].api_version,
         "kind": "Event",

@@ -53,7 +53,9 @@ class Writer:
             return False
         if not _ours(live, meta):
             raise _name_taken(live)
-        written = await self._applied(manifest, manager=manager, resource_version=resource_version, force=True)
+        # The uid, because an apply would make an object anew that is deleted at this moment.
+        same = {**manifest, "metadata": {**manifest["metadata"], "uid": live["metadata"]["uid"]}}
+        written = await self._applied(same, manager=manager, resource_version=resource_version, force=True)
         if render.differs(rendered=manifest, live=written):
             log.warning("%s %s/%s does not keep what was written to it: somebody else insists", kind, namespace, name)
             self._settled[ident] = (fingerprint(manifest), _substance(written))
