@@ -83,7 +83,7 @@ def parse_files(manifest_text: str, *, origin: str) -> tuple[FileEntry, ...]:
         raw = json.loads(manifest_text)["files"]
         files = tuple(FileEntry(path=str(f["path"]), sha256=str(f["sha256"]), size=int(f["bytes"])) for f in raw)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ArtifactCorrupt(f"manifest.json of {origin} is not readable ({error!r}): build the model again") from error
+        raise ArtifactCorrupt(f"manifest.json of {origin} is not readable ({error!r}): build it again") from error
     for file in files:
         path = PurePosixPath(file.path)
         first = path.parts[0] if path.parts else ""

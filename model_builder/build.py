@@ -69,7 +69,13 @@ def build(*, plan: Plan, out: Path, store: str | None, reporter: Reporter) -> di
             reporter.phase("write")
             contract = _write_repository(plan=plan, built=built, context=context, out=out)
             digest = _write_manifest(
-                plan=plan, built=built, context=context, out=out, metrics=metrics, verdicts=verdicts, checked=differences
+                plan=plan,
+                built=built,
+                context=context,
+                out=out,
+                metrics=metrics,
+                verdicts=verdicts,
+                checked=differences,
             )
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
@@ -99,7 +105,7 @@ def _prepare(out: Path) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         strangers = sorted(path.name for path in out.iterdir() if path.name not in (*known, "lost+found"))
         if strangers:
-            raise BadSpec(f"--out {out} holds {strangers[0]!r}, which is no part of an artifact: give an empty directory")
+            raise BadSpec(f"--out {out} holds {strangers[0]!r}, which no artifact has: give an empty directory")
         for name in known:
             path = out / name
             if path.is_dir():
@@ -132,7 +138,7 @@ def _failures(out: Path) -> Iterator[None]:
 def _transform(*, plan: Plan, context: Context) -> Built:
     import torch
 
-    # The sums of a training depend on how they are cut over threads; one thread gives one digest on any number of cores.
+    # Sums depend on how they are cut over threads: one thread gives one digest on any number of cores.
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(mode=True)
     seconds: dict[str, float] = {}

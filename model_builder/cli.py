@@ -95,7 +95,7 @@ def _pull(options: argparse.Namespace) -> dict[str, Any]:
 def _passes(options: argparse.Namespace) -> dict[str, Any] | None:
     from model_builder.passes import REGISTRY
 
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"name": p.name, "stage": p.stage.value, "summary": p.summary, "parameters": describe(p.parameters)}
         for p in REGISTRY.values()
     ]

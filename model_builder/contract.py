@@ -77,6 +77,4 @@ def canonical_json(value: object) -> str:
 
 
 def _tensor(raw: dict[str, Any]) -> Tensor:
-    return Tensor(
-        name=str(raw["name"]), datatype=str(raw["datatype"]), shape=tuple(int(size) for size in raw["shape"])
-    )
+    return Tensor(name=str(raw["name"]), datatype=str(raw["datatype"]), shape=tuple(int(size) for size in raw["shape"]))

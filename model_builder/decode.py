@@ -73,7 +73,7 @@ def _value(hint: Any, raw: object, *, where: str) -> Any:
     if origin is Annotated:
         value = _value(arguments[0], raw, where=where)
         for limit in arguments[1:]:
-            _check(limit, value, where=where)
+            check(limit, value, where=where)
         return value
     if origin in (Union, types.UnionType):
         if raw is None and type(None) in arguments:
@@ -110,7 +110,8 @@ def _scalar(hint: Any, raw: object, *, where: str) -> Any:
     raise BadSpec(f"{where} must be {wanted}{hint_text}, not {_kind(raw)}")
 
 
-def _check(limit: object, value: Any, *, where: str) -> None:
+def check(limit: object, value: Any, *, where: str) -> None:
+    """Fail if a value breaks a `Range` or a `Pattern`; anything else that stands beside a type limits nothing."""
     if value is None:
         return
     if isinstance(limit, Range):
@@ -137,7 +138,8 @@ def describe(cls: type[object]) -> list[dict[str, Any]]:
     hints = typing.get_type_hints(cls, include_extras=True)
     described = []
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        hint, entry = hints[field.name], {"name": camel(field.name)}
+        hint = hints[field.name]
+        entry: dict[str, Any] = {"name": camel(field.name)}
         limits: tuple[object, ...] = ()
         if typing.get_origin(hint) is Annotated:
             hint, *rest = typing.get_args(hint)

@@ -27,25 +27,25 @@ class BuildError(Exception):
         return type(self).__name__
 
 
-class BadSpec(BuildError):
+class BadSpec(BuildError):  # noqa: N818 - named for what happened, as are all below
     """The input of the command is wrong."""
 
     exit_code = 2
 
 
-class GateFailed(BuildError):
+class GateFailed(BuildError):  # noqa: N818
     """The model is not good enough."""
 
     exit_code = 3
 
 
-class BadData(BuildError):
+class BadData(BuildError):  # noqa: N818
     """Data or source weights can't be used."""
 
     exit_code = 4
 
 
-class ArtifactCorrupt(BuildError):
+class ArtifactCorrupt(BuildError):  # noqa: N818
     """What was fetched is not what its digest says."""
 
     exit_code = 4
@@ -66,7 +66,7 @@ class StorageError(BuildError):
         return self._reason
 
 
-class OutOfMemory(BuildError):
+class OutOfMemory(BuildError):  # noqa: N818
     """An allocation failed inside the process."""
 
     exit_code = 6

@@ -12,7 +12,7 @@ from model_builder.data.base import Split
 from model_builder.metrics import SOURCE_SUFFIX, Metric
 
 if TYPE_CHECKING:
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
     from numpy.typing import NDArray
 
 _ROUNDS, _CALLS = 5, 60

@@ -10,11 +10,12 @@ from model_builder.errors import BadSpec, GateFailed
 
 if TYPE_CHECKING:
     import onnx
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
     from numpy.typing import NDArray
 
 #: What the oldest server that is meant to serve the artifact understands (ONNX Runtime 1.18 and newer).
 MAX_OPSET, MAX_IR_VERSION = 20, 10
+_PORTION = 64
 
 #: ONNX element type -> Triton datatype.
 DATATYPES = {
@@ -54,10 +55,13 @@ def clean(graph: Path, *, to: Path) -> None:
 
 
 def _strip(part: onnx.GraphProto | onnx.FunctionProto) -> None:
+    import onnx
+
     part.doc_string = ""
     del part.metadata_props[:]
-    values = [] if not hasattr(part, "input") or isinstance(next(iter(part.input), ""), str) else [*part.input, *part.output]
-    for item in [*part.node, *part.value_info, *values, *getattr(part, "initializer", ())]:
+    # A function's inputs and outputs are bare names; only a graph's can carry notes, and only it has weights.
+    noted = [*part.input, *part.output, *part.initializer] if isinstance(part, onnx.GraphProto) else []
+    for item in [*part.node, *part.value_info, *noted]:
         item.doc_string = ""
         del item.metadata_props[:]
 
@@ -109,7 +113,10 @@ def open_session(graph: Path) -> onnxruntime.InferenceSession:
 
 
 def predict(session: onnxruntime.InferenceSession, rows: NDArray[Any]) -> NDArray[Any]:
-    """The only output for the only input."""
-    (output,) = session.run(None, {session.get_inputs()[0].name: rows})
-    answer: NDArray[Any] = output
+    """The only output for the only input; many rows go through in portions, to bound the memory."""
+    import numpy
+
+    name = session.get_inputs()[0].name
+    portions = (rows[start : start + _PORTION] for start in range(0, len(rows), _PORTION))
+    answer: NDArray[Any] = numpy.concatenate([session.run(None, {name: portion})[0] for portion in portions])
     return answer

@@ -1,4 +1,4 @@
-"""Fetches an artifact, verifies every byte of it, and lays out a Triton model repository. Standard library and boto3."""
+"""Fetches an artifact, verifies all of it, and lays out a Triton model repository. Standard library and boto3."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from model_builder import artifact as artifacts
 from model_builder.contract import parse_contract
-from model_builder.decode import decode
+from model_builder.decode import check, decode
 from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
 from model_builder.progress import Reporter
 from model_builder.stores import open_store
-from model_builder.triton import Backend, Serving, render_config
+from model_builder.triton import MODEL_NAME, Backend, Serving, render_config
 
 
 def parse_serving(text: str) -> Serving:
@@ -33,6 +33,7 @@ def pull(
     """Make `to/model` a model folder that Triton can load; it appears only when everything in it was verified."""
     started = time.monotonic()
     artifacts.parse_digest(digest)
+    check(MODEL_NAME, model, where="--model")
     partial = to / f".incomplete-{uuid.uuid4().hex}"
     try:
         partial.mkdir(parents=True)
@@ -73,7 +74,7 @@ def _fetch(*, uri: str, digest: str, to: Path, reporter: Reporter) -> tuple[arti
         )
     golden = next((file.sha256 for file in files if file.path == artifacts.GOLDEN), None)
     if golden != parse_contract((to / artifacts.CONTRACT).read_text()).golden_sha256:
-        raise ArtifactCorrupt(f"{artifacts.GOLDEN} of {uri} is not the one its contract names: build the artifact again")
+        raise ArtifactCorrupt(f"{artifacts.GOLDEN} of {uri} is not the one its contract names: build it again")
     return files
 
 

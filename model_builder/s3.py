@@ -23,7 +23,7 @@ _MISSING_OBJECT = {"404", "NoSuchKey", "NotFound"}
 _DENIED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 
 
-class ObjectMissing(Exception):
+class ObjectMissing(Exception):  # noqa: N818 - named for what happened
     """The bucket answers, but has no such object."""
 
 
@@ -114,7 +114,7 @@ def _from_answer(error: ClientError, *, bucket: str, missing_bucket: bool) -> Ex
         return ObjectMissing()
     if code in _DENIED:
         return StorageError(
-            f"the store refuses access to the bucket {bucket!r} ({code}): check the credentials and the bucket's policy",
+            f"the store refuses access to the bucket {bucket!r} ({code}): check its policy and the credentials",
             reason="StoreDenied",
         )
     return _unreachable(bucket, error)
@@ -123,4 +123,5 @@ def _from_answer(error: ClientError, *, bucket: str, missing_bucket: bool) -> Ex
 def _unreachable(bucket: str, error: Exception) -> StorageError:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "Amazon S3"
     detail = " ".join(str(error).split())[:300]
-    return StorageError(f"the bucket {bucket!r} at {endpoint} can't be used ({detail}): check AWS_ENDPOINT_URL and the network")
+    advice = "check AWS_ENDPOINT_URL and the network"
+    return StorageError(f"the bucket {bucket!r} at {endpoint} can't be used ({detail}): {advice}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,11 +14,7 @@ from model_builder.decode import Pattern, Range, decode, suggest
 from model_builder.errors import BadSpec
 from model_builder.metrics import METRICS, SOURCE_SUFFIX
 from model_builder.passes.base import Pass, Stage
-
-MODEL_NAME = Pattern(
-    r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?",
-    "1 to 128 letters, digits, '.', '_' or '-', with a letter or digit at both ends",
-)
+from model_builder.triton import MODEL_NAME
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def resolve(spec: Spec) -> Plan:
     for index, gate in enumerate(spec.gates):
         _check_gate(gate, where=f"spec.gates[{index}]")
     resolved = tuple(_resolve_pass(step, where=f"spec.recipe[{i}]") for i, step in enumerate(spec.recipe))
-    for index, (before, after) in enumerate(zip(resolved, resolved[1:], strict=False)):
+    for index, (before, after) in enumerate(itertools.pairwise(resolved)):
         if before.implementation.stage is Stage.GRAPH and after.implementation.stage is Stage.NETWORK:
             raise BadSpec(
                 f"spec.recipe[{index + 1}]: {after.implementation.name!r} works on the network and can't follow "

@@ -12,6 +12,11 @@ from model_builder.decode import Pattern, Range
 from model_builder.errors import BadSpec
 
 Backend = Literal["onnxruntime", "python"]
+#: A model's name is also the name of its folder.
+MODEL_NAME = Pattern(
+    r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?",
+    "1 to 128 letters, digits, '.', '_' or '-', with a letter or digit at both ends",
+)
 DEFAULT_MAX_BATCH_SIZE = 32
 
 
@@ -26,12 +31,17 @@ class DynamicBatching:
 
 @dataclass(frozen=True)
 class Serving:
-    """How a model is to be served. `maxBatchSize` 0 turns batching off; absent means what the model allows."""
+    """How a model is to be served. `maxBatchSize` 0 turns batching off; absent means what the model allows.
+
+    `latencyBucketsMs` sets the buckets of Triton's own latency histogram. Only for servers that know them: Triton 2.51
+    (24.10) refuses to load a model whose configuration has such buckets.
+    """
 
     max_batch_size: Annotated[int | None, Range(0, 4096)] = None
     dynamic_batching: DynamicBatching | None = None
     instance_count: Annotated[int, Range(1, 64)] = 1
     warmup: bool = True
+    latency_buckets_ms: Annotated[tuple[int, ...], Range(0, 32)] = ()
     revision: Annotated[str | None, Pattern(r"[A-Za-z0-9._-]{1,63}", "1 to 63 letters, digits, '.', '_' or '-'")] = None
 
 
@@ -53,6 +63,8 @@ def render_config(*, contract: Contract, model: str, backend: Backend, serving: 
         lines += _warmup(contract.inputs, lead=lead, max_batch_size=batch)
     if serving.revision:
         lines += [f'metric_tags {{ key: "revision" value: {_quoted(serving.revision)} }}']
+    if serving.latency_buckets_ms:
+        lines += _histogram(serving.latency_buckets_ms)
     return "\n".join(lines) + "\n"
 
 
@@ -79,7 +91,9 @@ def _batching(batching: DynamicBatching, *, max_batch_size: int) -> Iterable[str
         raise BadSpec("dynamicBatching needs batching: set maxBatchSize to at least 1 or drop dynamicBatching")
     for size in batching.preferred_batch_sizes:
         if not 1 <= size <= max_batch_size:
-            raise BadSpec(f"dynamicBatching.preferredBatchSizes has {size}; allowed is 1 to maxBatchSize {max_batch_size}")
+            raise BadSpec(
+                f"dynamicBatching.preferredBatchSizes has {size}; allowed is 1 to {max_batch_size}, the batch"
+            )
     yield "dynamic_batching {"
     if batching.preferred_batch_sizes:
         yield f"  preferred_batch_size: {_list(batching.preferred_batch_sizes)}"
@@ -99,6 +113,13 @@ def _warmup(inputs: Iterable[Tensor], *, lead: tuple[int, ...], max_batch_size: 
             value = f"data_type: {tensor.config_type} dims: {_list(shape)} zero_data: true"
             yield f"  inputs {{ key: {_quoted(tensor.name)} value {{ {value} }} }}"
         yield "} ]"
+
+
+def _histogram(buckets: Iterable[int]) -> Iterable[str]:
+    yield "model_metrics { metric_control: [ {"
+    yield '  metric_identifier { family: "nv_inference_first_response_histogram_ms" }'
+    yield f"  histogram_options {{ buckets: {_list(buckets)} }}"
+    yield "} ] }"
 
 
 def _list(numbers: Iterable[int]) -> str:

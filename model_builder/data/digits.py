@@ -17,8 +17,8 @@ HELD_OUT = 0.15
 
 def load(seed: int) -> Dataset:
     """Split 70/15/15, every class alike, by the seed."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
 
     from model_builder.data.base import Dataset, Split
 

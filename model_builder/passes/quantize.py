@@ -1,7 +1,9 @@
-"""Post-training quantization of the exported graph to eight-bit integers, in the QDQ form that Triton's backends read."""
+"""Post-training quantization of the exported graph to eight-bit integers, in QDQ form."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,16 +38,13 @@ class Parameters:
 
 def apply(*, graph: Path, parameters: Parameters, context: Context) -> Path:
     """Symmetric per-channel INT8 weights and INT8 activations, ranges fixed by calibration."""
-    from onnxruntime import quantization as ort
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+    from onnxruntime import quantization as ort  # type: ignore[import-untyped]
+    from onnxruntime.quantization.shape_inference import quant_pre_process  # type: ignore[import-untyped]
 
     sample = _sample(parameters=parameters, context=context)
     prepared = context.workspace / "prepared.onnx"
     quantized = context.workspace / "quantized.onnx"
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # the library advises on the root logger, to the wrong reader
-    try:
+    with _quiet():
         quant_pre_process(str(graph), str(prepared), skip_symbolic_shape=True)
         ort.quantize_static(
             str(prepared),
@@ -59,9 +58,20 @@ def apply(*, graph: Path, parameters: Parameters, context: Context) -> Path:
             calibrate_method=ort.CalibrationMethod[parameters.calibration],
             extra_options={"ActivationSymmetric": True, "WeightSymmetric": True},
         )
+    return quantized
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The library narrates on standard output and on the root logger, where only our own lines belong."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         root.setLevel(level)
-    return quantized
 
 
 def _sample(*, parameters: Parameters, context: Context) -> NDArray[Any]:
@@ -75,7 +85,9 @@ def _sample(*, parameters: Parameters, context: Context) -> NDArray[Any]:
         )
     if parameters.calibration_sample == "Blank":
         return numpy.zeros_like(train.rows[: parameters.calibration_rows])
-    return train.rows[stratified_order(train.labels, seed=context.seed)[: parameters.calibration_rows]]
+    chosen = stratified_order(train.labels, seed=context.seed)[: parameters.calibration_rows]
+    sample: NDArray[Any] = train.rows[chosen]
+    return sample
 
 
 def stratified_order(labels: NDArray[Any], *, seed: int) -> NDArray[Any]:
@@ -88,7 +100,8 @@ def stratified_order(labels: NDArray[Any], *, seed: int) -> NDArray[Any]:
     for label in numpy.unique(labels):
         members = numpy.flatnonzero(labels[shuffled] == label)
         turn[members] = numpy.arange(len(members)) + random.random(len(members))
-    return shuffled[numpy.argsort(turn, kind="stable")]
+    order: NDArray[Any] = shuffled[numpy.argsort(turn, kind="stable")]
+    return order
 
 
 def _input_name(graph: Path) -> str:
@@ -98,7 +111,7 @@ def _input_name(graph: Path) -> str:
 
 
 def _reader(*, name: str, sample: NDArray[Any]) -> Any:
-    from onnxruntime.quantization import CalibrationDataReader
+    from onnxruntime.quantization import CalibrationDataReader  # type: ignore[import-untyped]
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         """Hands out one row at a time, as ONNX Runtime asks for them."""

@@ -44,7 +44,7 @@ def apply(*, network: nn.Module, parameters: Parameters, context: Context) -> nn
     network.train()
     for epoch in range(parameters.epochs):
         total = 0.0
-        for batch in torch.randperm(len(rows), generator=order).split(parameters.batch_size):
+        for batch in torch.split(torch.randperm(len(rows), generator=order), parameters.batch_size):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(network(rows[batch]), labels[batch])
             loss.backward()  # type: ignore[no-untyped-call]

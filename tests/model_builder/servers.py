@@ -1,0 +1,197 @@
+"""Real servers on this machine: Triton from its Python wheel, S3 as versitygw. Got once, kept in the project's cache."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TRITON, RUNTIME = "nvidia-pytriton==0.7.0", ("numpy<2", "onnxruntime==1.32.0")
+VERSITYGW_MODULE = Path(__file__).parents[1] / "tools" / "versitygw"
+
+
+def cache_dir() -> Path:
+    override = os.environ.get("MODELRELEASE_CACHE")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(override) if override else home / "modelrelease-localcluster"
+
+
+@contextlib.contextmanager
+def exclusive(name: str) -> Iterator[Path]:
+    """Only one process installs a thing; the others wait and then find it."""
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with (cache_dir() / f".{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield cache_dir()
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def wait_for(url: str, *, process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(urllib.error.HTTPError):
+            try:
+                urllib.request.urlopen(url, timeout=2).close()
+                return
+            except urllib.error.URLError as error:
+                if isinstance(error, urllib.error.HTTPError):
+                    return  # any answer means that it listens
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"{url} does not answer:\n{log.read_text()[-4000:]}")
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def running(command: list[str], *, environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=stream, stderr=stream)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+# --- Triton -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TritonFiles:
+    """An installation: the wheel under its own folder, and an environment with numpy below 2 for the backend."""
+
+    server: Path
+    environment: Path
+
+    @property
+    def root(self) -> Path:
+        return self.server / "pytriton" / "tritonserver"
+
+
+def install_triton() -> TritonFiles:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    with exclusive("triton-tests") as cache:
+        folder = cache / "triton-tests"
+        files = TritonFiles(server=folder / "server", environment=folder / "python")
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            pip = [sys.executable, "-m", "pip"] if _has_pip() else ["uv", "pip"]
+            subprocess.run([*pip, "install", "-q", "--no-deps", "--target", str(files.server), TRITON], check=True)
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(files.environment)], check=True)
+            packages = files.environment / "lib" / f"python{version}" / "site-packages"
+            subprocess.run([*pip, "install", "-q", "--target", str(packages), *RUNTIME], check=True)
+            stub = files.root / "python_backend_stubs" / version / "triton_python_backend_stub"
+            shutil.copy2(stub, files.root / "backends" / "python")
+            (folder / "complete").touch()
+    return files
+
+
+def _has_pip() -> bool:
+    return subprocess.run([sys.executable, "-m", "pip", "--version"], check=False, capture_output=True).returncode == 0
+
+
+@dataclass(frozen=True)
+class Triton:
+    """A running server in explicit mode: tests put models into `repository` and load them."""
+
+    repository: Path
+    http: str
+    grpc: str
+    metrics: str
+    log: Path
+
+
+@contextlib.contextmanager
+def triton(folder: Path) -> Iterator[Triton]:
+    files = install_triton()
+    repository, log = folder / "models", folder / "triton.log"
+    repository.mkdir()
+    http, grpc, metrics = free_ports(3)
+    addresses = [f"--{kind}-address=127.0.0.1" for kind in ("http", "grpc", "metrics")]
+    command = [
+        str(files.root / "bin" / "tritonserver"),
+        f"--model-repository={repository}",
+        f"--backend-directory={files.root / 'backends'}",
+        "--model-control-mode=explicit",
+        "--disable-auto-complete-config",
+        "--exit-timeout-secs=5",
+        "--backend-config=python,shm-default-byte-size=16777216",
+        *addresses,
+        *(f"--{kind}-port={port}" for kind, port in (("http", http), ("grpc", grpc), ("metrics", metrics))),
+    ]
+    libraries = [str(files.server / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR")]
+    # The backend's interpreter is isolated: PYTHONPATH means nothing to it, the first python3 of PATH means everything.
+    path = f"{files.environment / 'bin'}:{os.environ['PATH']}"
+    environment = {"LD_LIBRARY_PATH": ":".join(libraries), "PATH": path}
+    with running(command, environment=environment, log=log) as process:
+        wait_for(f"http://127.0.0.1:{http}/v2/health/live", process=process, log=log)
+        yield Triton(
+            repository=repository,
+            http=f"http://127.0.0.1:{http}",
+            grpc=f"127.0.0.1:{grpc}",
+            metrics=f"http://127.0.0.1:{metrics}/metrics",
+            log=log,
+        )
+
+
+# --- S3 ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A running server, and the environment that leads boto3 to it."""
+
+    environment: dict[str, str]
+    buckets: Path
+
+
+def install_versitygw() -> Path:
+    with exclusive("versitygw") as cache:
+        binary = cache / "bin" / "versitygw"
+        pinned = (VERSITYGW_MODULE / "go.mod").read_bytes()
+        note = binary.with_suffix(".go.mod")
+        if not binary.exists() or not note.exists() or note.read_bytes() != pinned:
+            binary.parent.mkdir(exist_ok=True)
+            package = "github.com/versity/versitygw/cmd/versitygw"
+            command = ["go", "build", "-trimpath", "-mod=readonly", "-o", str(binary), package]
+            subprocess.run(command, cwd=VERSITYGW_MODULE, check=True)
+            note.write_bytes(pinned)
+    return binary
+
+
+@contextlib.contextmanager
+def s3(folder: Path) -> Iterator[S3Server]:
+    binary, log = install_versitygw(), folder / "versitygw.log"
+    buckets = folder / "buckets"
+    buckets.mkdir()
+    (port,) = free_ports(1)
+    secret = {"ROOT_ACCESS_KEY": "tester", "ROOT_SECRET_KEY": "tester-secret"}
+    command = [str(binary), "--port", f"127.0.0.1:{port}", "--quiet", "posix", str(buckets)]
+    with running(command, environment=secret, log=log) as process:
+        wait_for(f"http://127.0.0.1:{port}/", process=process, log=log)
+        environment = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "tester",
+            "AWS_SECRET_ACCESS_KEY": "tester-secret",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        yield S3Server(environment=environment, buckets=buckets)

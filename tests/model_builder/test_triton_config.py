@@ -1,0 +1,94 @@
+import pytest
+
+from model_builder.contract import Contract, Tensor, parse_contract
+from model_builder.errors import ArtifactCorrupt, BadSpec
+from model_builder.pull import parse_serving
+from model_builder.triton import render_config
+
+IMAGE = Tensor(name="image", datatype="FP32", shape=(8, 8))
+TEXT = Tensor(name="text", datatype="BYTES", shape=())
+
+
+def contract(*, batchable: bool = True, inputs: tuple[Tensor, ...] = (IMAGE,)) -> Contract:
+    outputs = (Tensor(name="probabilities", datatype="FP32", shape=(10,)),)
+    return Contract(
+        inputs=inputs, outputs=outputs, batchable=batchable, opset=20, ir_version=10, golden_sha256="0" * 64
+    )
+
+
+def config(serving: str, **changes: object) -> str:
+    return render_config(contract=contract(**changes), model="m", backend="python", serving=parse_serving(serving))  # type: ignore[arg-type]
+
+
+def test_everything_that_is_asked_for_is_rendered() -> None:
+    text = config(
+        '{"maxBatchSize": 16, "dynamicBatching": {"maxQueueDelayMicroseconds": 500, "maxQueueSize": 128,'
+        ' "preferredBatchSizes": [8]}, "instanceCount": 2, "warmup": true, "revision": "abc",'
+        ' "latencyBucketsMs": [1, 5]}'
+    )
+    for line in (
+        'name: "m"',
+        'backend: "python"',
+        "max_batch_size: 16",
+        'input [ { name: "image" data_type: TYPE_FP32 dims: [ 8, 8 ] } ]',
+        "version_policy { specific { versions: [ 1 ] } }",
+        "instance_group [ { count: 2 kind: KIND_CPU } ]",
+        "  preferred_batch_size: [ 8 ]",
+        "  max_queue_delay_microseconds: 500",
+        "  default_queue_policy { timeout_action: REJECT max_queue_size: 128 }",
+        '  name: "batch-1" batch_size: 1',
+        '  name: "batch-16" batch_size: 16',
+        'metric_tags { key: "revision" value: "abc" }',
+        "  histogram_options { buckets: [ 1, 5 ] }",
+    ):
+        assert line in text.splitlines()
+
+
+def test_what_is_not_asked_for_is_absent() -> None:
+    text = config('{"warmup": false}')
+    assert "max_batch_size: 32" in text
+    for word in ("dynamic_batching", "model_warmup", "metric_tags", "model_metrics"):
+        assert word not in text
+
+
+def test_without_batching_the_first_dimension_is_written_out() -> None:
+    text = config('{"maxBatchSize": 0}')
+    assert 'input [ { name: "image" data_type: TYPE_FP32 dims: [ -1, 8, 8 ] } ]' in text
+    assert '  name: "batch-0" batch_size: 0' in text
+    assert "dims: [ 1, 8, 8 ] zero_data: true" in text
+
+
+def test_a_fixed_first_dimension_is_never_batched() -> None:
+    assert "max_batch_size: 0" in config("{}", batchable=False)
+    with pytest.raises(BadSpec, match="first dimension of this model is fixed"):
+        config('{"maxBatchSize": 8}', batchable=False)
+
+
+def test_a_scalar_per_row_is_a_reshaped_vector_of_strings() -> None:
+    assert "data_type: TYPE_STRING dims: [ 1 ] reshape: { shape: [ ] }" in config("{}", inputs=(TEXT,))
+
+
+@pytest.mark.parametrize(
+    ("serving", "sentence"),
+    [
+        ('{"maxBatchSize": 4, "dynamicBatching": {"preferredBatchSizes": [8]}}', "preferredBatchSizes has 8"),
+        ('{"maxBatchSize": 0, "dynamicBatching": {}}', "dynamicBatching needs batching"),
+        ('{"maxBatchsize": 4}', "did you mean 'maxBatchSize'?"),
+        ('{"revision": "a\\"b"}', "serving.revision is"),
+        ("{", "--serving is not valid JSON"),
+    ],
+)
+def test_a_wrong_serving_configuration_is_refused(serving: str, sentence: str) -> None:
+    with pytest.raises(BadSpec) as caught:
+        config(serving)
+    assert sentence in str(caught.value)
+
+
+def test_a_contract_survives_being_written_and_read() -> None:
+    assert parse_contract(contract().dump()) == contract()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"inputs": 3}', "null"])
+def test_a_damaged_contract_is_named(text: str) -> None:
+    with pytest.raises(ArtifactCorrupt, match=r"contract\.json"):
+        parse_contract(text)
