@@ -76,7 +76,7 @@ SPEC = Spec(
 )
 
 RESULT = BuildResult(
-    artifact=Artifact(uri="file:///artifacts/releases/digits/sha256-ab", digest="sha256:" + "ab" * 32),
+    artifact=Artifact(uri="pvc://models/releases/digits/sha256-ab", digest="sha256:" + "ab" * 32),
     contract=Contract(
         inputs=(Tensor(name="image", datatype="FP32", shape=(1, 8, 8)),),
         outputs=(Tensor(name="logits", datatype="FP32", shape=(10,)),),

@@ -84,7 +84,7 @@ def decode(cls: type[T], value: object, path: str = "") -> T:
     """
     if not isinstance(value, Mapping):
         raise Malformed(f"{path or 'object'}: expected an object, got {value!r}")
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type] # a class is hashable
     found: dict[str, Any] = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type] # T is a dataclass by contract
         name = key(field)

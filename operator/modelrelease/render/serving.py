@@ -7,6 +7,7 @@ an operator upgrade that renders it differently restarts no pod.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import ceil
 
 from modelrelease.domain import naming
@@ -34,7 +35,9 @@ _NO_DEADLINE = 2**31 - 1
 def pod_template(*, meta: Meta, spec: Spec, revision: str, result: BuildResult, config: RenderConfig) -> Manifest:
     """Return the pod template of a revision: fetch and verify the artifact, then serve it with Triton."""
     triton = spec.serving.triton
-    access, volumes = common.store_access(spec.build.artifact_store, read_only=True)
+    # Where the artifact is, not where the spec would put the next one: the store may have been changed since.
+    store = replace(spec.build.artifact_store, uri=result.artifact.uri)
+    access, volumes = common.store_access(store, read_only=True)
     pod: Manifest = {
         **common.placement(spec.serving),
         "securityContext": common.pod_security(),
@@ -74,7 +77,7 @@ def _pull(*, spec: Spec, revision: str, result: BuildResult, config: RenderConfi
         key: served[key] for key in ("maxBatchSize", "dynamicBatching", "instanceCount", "warmup") if key in served
     }
     arguments = {
-        "uri": result.artifact.uri,
+        "uri": common.store_uri(replace(spec.build.artifact_store, uri=result.artifact.uri)),
         "digest": result.artifact.digest,
         "model": spec.model.name,
         "to": "/models",

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from modelrelease.adapters.facts.objects import Object, condition, labels, newest, part, sentence
+from modelrelease.adapters.facts.objects import Object, condition, items, labels, newest, part, sentence
 from modelrelease.adapters.facts.pods import answer, pod_failure, pod_problem
 from modelrelease.domain import codec, naming
 from modelrelease.domain.observed import BuildResult, Contract, JobFacts, JobState, Metric, Problem
 from modelrelease.domain.status import Artifact
+
+_MOUNTED = "file:///artifacts/"  # where the Job mounts the claim of a `pvc://` store
 
 
 def job_facts(job: Object, pods: Sequence[Object], events: Sequence[Object] = ()) -> JobFacts:
     """Return the facts of a build Job from it, its pods, and Events about it where it has no pod."""
     state = _state(job)
     result, problem = None, None
+    if state is JobState.SUCCEEDED and pods and not any(_phase(pod) == "Succeeded" for pod in pods):
+        state = JobState.ACTIVE  # the Job's end was seen before its pod's: the answer is on the way
     if state is JobState.SUCCEEDED:
-        result, problem = _answer(newest(pods))
+        result, problem = _answer(job, newest(pods))
     elif state is JobState.FAILED:
         problem = _failure(job, newest(pods))
     else:
@@ -58,13 +63,28 @@ def _state(job: Object) -> JobState:
     return JobState.FAILED if condition(job, "Failed").get("status") == "True" else JobState.ACTIVE
 
 
-def _answer(pods: list[Object]) -> tuple[BuildResult | None, Problem | None]:
+def _phase(pod: Object) -> str:
+    return str(part(pod, "status").get("phase", ""))
+
+
+def _located(result: BuildResult, job: Object) -> BuildResult:
+    """Return the result with the claim that the Job mounted in its URI: a path alone says not which claim."""
+    volumes = items(job, "spec", "template", "spec", "volumes")
+    claims = [part(v, "persistentVolumeClaim").get("claimName") for v in volumes]
+    claim = next((name for name in claims if name), None)
+    uri = result.artifact.uri
+    if claim is None or not uri.startswith(_MOUNTED):
+        return result
+    return replace(result, artifact=replace(result.artifact, uri=f"pvc://{claim}/{uri.removeprefix(_MOUNTED)}"))
+
+
+def _answer(job: Object, pods: list[Object]) -> tuple[BuildResult | None, Problem | None]:
     for pod in pods:
-        if part(pod, "status").get("phase") != "Succeeded":
+        if _phase(pod) != "Succeeded":
             continue
         said = answer(pod)
         try:
-            return build_result(said or {}), None
+            return _located(build_result(said or {}), job), None
         except codec.Malformed as error:
             message = f"the build's answer is unreadable ({error}); use a builder image that fits this operator"
             return None, Problem(reason="BuildAnswerUnreadable", message=message, fatal=True)
