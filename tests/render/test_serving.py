@@ -23,7 +23,10 @@ def test_the_artifact_is_pulled_by_digest_before_triton_starts() -> None:
     pull = container("pull")
     flags = dict(argument.removeprefix("--").split("=", 1) for argument in pull["args"])
     assert (pull["image"], pull["command"]) == ("registry.example/puller:1", PULL_VERBS)
-    assert (flags["uri"], flags["digest"]) == (samples.RESULT.artifact.uri, samples.RESULT.artifact.digest)
+    assert (flags["uri"], flags["digest"]) == (
+        "file:///artifacts/releases/digits/sha256-ab",
+        samples.RESULT.artifact.digest,
+    )
     assert (flags["model"], flags["to"], flags["backend"]) == ("digits", "/models", "onnxruntime")
     assert json.loads(flags["serving"]) == {
         "maxBatchSize": 8,
