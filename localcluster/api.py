@@ -5,14 +5,14 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict
 
 from localcluster import namespaces, parts
 from localcluster.bringup import down
 from localcluster.bringup.images import load_image
 from localcluster.bringup.up import locked, up
 from localcluster.errors import ClusterError
-from localcluster.inside.supervisor import ask
+from localcluster.inside.supervisor import ask, described_parts
 from localcluster.kube import Api
 from localcluster.layout import DEFAULT_NAME, Layout
 from localcluster.progress import Progress, wait_until
@@ -126,7 +126,7 @@ class Cluster:
 
     def load(self, image: str | Path) -> None:
         """Give the node an image: an OCI archive, or the name of one of this project's images."""
-        load_image(layout=self.layout, image=str(image))
+        load_image(layout=self.layout, image=str(image), progress=Progress())
 
     def kill(self, part: str) -> None:
         """Kill a part as a crash would; the supervisor starts it again at once."""
@@ -149,7 +149,7 @@ class Cluster:
 
     def part(self, name: str) -> dict[str, Any]:
         """Return what the supervisor knows of a part: ``pid``, ``running``, ``ready``, ``starts``, ``lastExit``."""
-        return _parts(self.layout)[name]
+        return described_parts(self.layout.control_socket)[name]
 
     def down(self, *, purge: bool = False) -> None:
         """Take the cluster down."""
@@ -207,7 +207,7 @@ def status(*, name: str) -> Status:
     running = namespaces.find(state=layout.root) is not None
     cluster = Cluster(layout=layout, record=record) if record else None
     try:
-        found = _parts(layout) if running else {}
+        found = described_parts(layout.control_socket) if running else {}
     except (OSError, ValueError):
         found = {}
     return Status(
@@ -217,7 +217,3 @@ def status(*, name: str) -> Status:
         doors=cluster.doors() if cluster and running else {},
         parts=found,
     )
-
-
-def _parts(layout: Layout) -> dict[str, dict[str, Any]]:
-    return cast(dict[str, dict[str, Any]], ask(layout.control_socket, operation="status")["parts"])

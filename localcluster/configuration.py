@@ -139,7 +139,6 @@ SystemdCgroup = false
 def _corefile() -> str:
     """Answer for the cluster alone: any other name is refused at once, since nothing outside can be reached."""
     return f""".:53 {{
-    bind {network.NODE_ADDRESS}
     errors
     ready {network.NODE_ADDRESS}:8181
     kubernetes {network.CLUSTER_DOMAIN} in-addr.arpa {{

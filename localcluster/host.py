@@ -12,19 +12,10 @@ from localcluster.errors import ClusterError
 from localcluster.progress import Progress
 
 OTHER_WAY = "use a cluster that exists instead: `make demo CONTEXT=NAME`, `pytest --context NAME`"
-_KEPT = [
-    "HOME",
-    "PATH",
-    "PYTHONPATH",
-    "GOPROXY",
-    "GOMODCACHE",
-    "GOCACHE",
-    "MODELRELEASE_CACHE",
-    "MODELRELEASE_STATE",
-    "MODELRELEASE_DOWNLOADS",
-    "XDG_CACHE_HOME",
-    "XDG_STATE_HOME",
-]
+_KEPT = (
+    *("HOME", "PATH", "PYTHONPATH", "GOPROXY", "GOMODCACHE", "GOCACHE", "XDG_CACHE_HOME", "XDG_STATE_HOME"),
+    *("MODELRELEASE_CACHE", "MODELRELEASE_STATE", "MODELRELEASE_DOWNLOADS"),
+)
 
 # Command -> Debian package. The control plane needs only the first group.
 _BASE = {"ip": "iproute2", "unshare": "util-linux", "nsenter": "util-linux", "mount": "mount", "openssl": "openssl"}

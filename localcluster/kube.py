@@ -15,11 +15,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from localcluster.errors import ClusterError
+from localcluster.progress import wait_until
 
 Object = dict[str, Any]
 FIELD_MANAGER = "localcluster"
 _TIMEOUT_S = 30
 _AT_ONCE = 6
+_ESTABLISH_TIMEOUT_S = 60
+# A Service that exists is refused for its address, before anybody looks at its name.
+_EXISTS = (409, 422)
 
 # Kinds that are cluster-wide; everything else applied here lives in a namespace.
 _CLUSTER_WIDE = frozenset(
@@ -130,12 +134,33 @@ class Api:
         query = f"?fieldManager={FIELD_MANAGER}&force=true"
         self.request("PATCH", path_of(obj) + query, body=obj, content="application/apply-patch+yaml")
 
-    def apply_all(self, objects: Iterable[Object]) -> None:
-        """Apply objects, several at a time; namespaces and custom resource definitions first."""
+    def install(self, obj: Object) -> None:
+        """Create an object, or apply it when it exists: creating costs the API server much less."""
+        path = path_of(obj).rpartition("/")[0]
+        try:
+            self.request("POST", f"{path}?fieldManager={FIELD_MANAGER}", body=obj)
+        except ApiError as error:
+            if error.code not in _EXISTS:
+                raise
+            self.apply(obj)
+
+    def install_all(self, objects: Iterable[Object]) -> None:
+        """Install objects, several at a time; what others need first."""
         ordered = sorted(objects, key=_rank)
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
             for rank in sorted({_rank(obj) for obj in ordered}):
-                list(pool.map(self.apply, [obj for obj in ordered if _rank(obj) == rank]))
+                now = [obj for obj in ordered if _rank(obj) == rank]
+                list(pool.map(self.install, now))
+                self._await_definitions(now)
+
+    def _await_definitions(self, objects: Iterable[Object]) -> None:
+        """Wait until the definitions among ``objects`` are served: until then their objects are refused."""
+        for path in [path_of(obj) for obj in objects if obj["kind"] == "CustomResourceDefinition"]:
+            wait_until(
+                lambda path=path: condition(self.get(path), "Established"),  # type: ignore[misc]
+                what=f"{path.rpartition('/')[2]} to be served",
+                timeout=_ESTABLISH_TIMEOUT_S,
+            )
 
 
 def path_of(obj: Object) -> str:
@@ -149,9 +174,9 @@ def path_of(obj: Object) -> str:
 def plural(kind: str) -> str:
     """Return the plural under which the API serves a kind (English is regular enough for all kinds used here)."""
     word = kind.lower()
-    if word.endswith(("ss", "x", "y")):
-        return f"{word[:-1]}ies" if word.endswith("y") and word[-2] not in "aeiou" else f"{word}es"
-    return f"{word}s"
+    if word.endswith("y") and word[-2] not in "aeiou":
+        return f"{word[:-1]}ies"
+    return f"{word}es" if word.endswith(("s", "x")) else f"{word}s"
 
 
 def condition(obj: Object | None, name: str) -> bool:
@@ -161,7 +186,10 @@ def condition(obj: Object | None, name: str) -> bool:
 
 
 def _rank(obj: Object) -> int:
-    return {"Namespace": 0, "CustomResourceDefinition": 1}.get(obj["kind"], 2)
+    """Return when an object's turn is: what others need comes first, rights among it, since the parts wait for them."""
+    return {"Namespace": 0, "ClusterRole": 0, "ClusterRoleBinding": 0, "CustomResourceDefinition": 1}.get(
+        obj["kind"], 2
+    )
 
 
 def _message(raw: bytes) -> str:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from localcluster.kube import Api, Object, condition
+from localcluster.kube import Api, Object
 from localcluster.progress import Progress, wait_until
 from localcluster.record import Record
 
@@ -24,13 +24,7 @@ def install(*, api: Api, record: Record, progress: Progress) -> None:
     names = {f"{plural}.gateway.networking.k8s.io" for plural in SERVED}
     chosen = [o for o in manifests(record) if o["kind"] == _DEFINITION and o["metadata"]["name"] in names]
     with progress.stage("installing the Gateway API, waiting for the controllers"):
-        api.apply_all(chosen)
-        paths = [f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}" for name in names]
-        wait_until(
-            lambda: all(condition(api.get(path), "Established") for path in paths),
-            what="the Gateway API to be served",
-            timeout=_TIMEOUT_S,
-        )
+        api.install_all(chosen)
         wait_until(
             lambda: api.get("/api/v1/namespaces/default/serviceaccounts/default") is not None,
             what="the controller manager to make the default service account",

@@ -11,7 +11,7 @@ from localcluster import binaries, certs, cgroups, configuration, doors, host, n
 from localcluster.bringup import base, node
 from localcluster.bringup.down import stop, wipe
 from localcluster.errors import ClusterError
-from localcluster.inside.supervisor import ask
+from localcluster.inside.supervisor import described_parts
 from localcluster.kube import Api
 from localcluster.layout import Layout
 from localcluster.plan import Plan
@@ -19,6 +19,7 @@ from localcluster.progress import Progress, wait_until
 from localcluster.record import Options, Record
 
 _API_TIMEOUT_S = 60
+_PARTS_TIMEOUT_S = 30
 
 
 @contextlib.contextmanager
@@ -63,9 +64,7 @@ def _working(*, layout: Layout, options: Options) -> Record | None:
     if options.size == parts.FULL and record.options != options:
         return None
     try:
-        described = ask(layout.control_socket, operation="status")["parts"]
-        assert isinstance(described, dict)
-        running = all(part["running"] for part in described.values())
+        running = all(part["running"] for part in described_parts(layout.control_socket).values())
         with Api(kubeconfig=layout.kubeconfig) as api:
             return record if running and api.ready() else None
     except (OSError, ValueError, KeyError):
@@ -127,21 +126,36 @@ def _prepare(*, layout: Layout, options: Options, tools: binaries.Toolset, recor
 def _finish(*, layout: Layout, record: Record, progress: Progress) -> Record:
     """Wait for the API server, install what belongs to the cluster, and note that it is ready."""
     with Api(kubeconfig=layout.kubeconfig) as api:
-        with progress.stage("waiting for the API server"):
-            wait_until(
-                lambda: _alive(layout) and api.ready(),
-                what="the API server",
-                timeout=_API_TIMEOUT_S,
-                interval=0.1,
-                hint=lambda: _dead_parts(layout),
-            )
-        base.install(api=api, record=record, progress=progress)
-        if record.options.size == parts.FULL:
-            node.install(layout=layout, api=api, record=record, progress=progress)
+        if record.options.size == parts.CONTROL_PLANE:
+            _await_api_server(layout=layout, api=api, progress=progress)
+            base.install(api=api, record=record, progress=progress)
+        else:
+            with node.loading_images(layout=layout, progress=progress) as images:
+                _await_api_server(layout=layout, api=api, progress=progress)
+                node.install(api=api, record=record, images=images, progress=progress)
+    _await_parts(layout)
     record = replace(record, ready=True)
     record.write(layout.record)
     progress.say(f"cluster {layout.name} is up")
     return record
+
+
+def _await_api_server(*, layout: Layout, api: Api, progress: Progress) -> None:
+    with progress.stage("waiting for the API server"):
+        wait_until(
+            lambda: _alive(layout) and api.ready(),
+            what="the API server",
+            timeout=_API_TIMEOUT_S,
+            interval=0.1,
+            hint=lambda: _dead_parts(layout),
+        )
+
+
+def _await_parts(layout: Layout) -> None:
+    def all_ready() -> bool:
+        return all(part["ready"] for part in described_parts(layout.control_socket).values())
+
+    wait_until(all_ready, what="every part to answer", timeout=_PARTS_TIMEOUT_S, hint=lambda: _dead_parts(layout))
 
 
 def _alive(layout: Layout) -> bool:
@@ -155,8 +169,7 @@ def _alive(layout: Layout) -> bool:
 def _dead_parts(layout: Layout) -> str:
     """Name the parts that are down and where their logs are, for an error message."""
     try:
-        described = ask(layout.control_socket, operation="status")["parts"]
-        assert isinstance(described, dict)
+        described = described_parts(layout.control_socket)
         down = [name for name, part in described.items() if not part["running"]]
     except (OSError, ValueError, KeyError):
         down = ["supervisor"]

@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any, cast
 
 from localcluster.inside.child import Child
 from localcluster.plan import Plan
@@ -126,3 +127,8 @@ def ask(control: Path, *, operation: str, part: str = "", timeout: float = 5) ->
             return answer
     finally:
         os.close(directory)
+
+
+def described_parts(control: Path) -> dict[str, dict[str, Any]]:
+    """Return what the supervisor says of each part (called on the host)."""
+    return cast(dict[str, dict[str, Any]], ask(control, operation="status")["parts"])
