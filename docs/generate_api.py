@@ -22,9 +22,9 @@ Schema = Mapping[str, Any]
 INTRODUCTION = """\
 # API reference
 
-Generated from `crds/modelreleases.yaml` by `docs/generate_api.py`; `kubectl explain modelrelease.spec` shows the same.
-A field in **bold** is required. Durations are written like `30s`, `10m` or `1h30m`. Whatever breaks a rule is refused by
-the API server at `kubectl apply`, in words like those here; `modelrelease lint -f FILE` finds most of it without a cluster.
+Generated from `crds/modelreleases.yaml` by `docs/generate_api.py`; `kubectl explain modelrelease.spec` says the same.
+A field in **bold** is required. Durations are written like `30s`, `10m` or `1h30m`. Whatever breaks a rule is refused
+by the API server at `kubectl apply`, in words like those here; `modelrelease lint -f FILE` finds most of it offline.
 """
 
 

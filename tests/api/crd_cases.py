@@ -131,6 +131,7 @@ REFUSED = [
         "gate-threshold-against",
         {GATES: [{"metric": "f1", "threshold": 0.9, "against": "Stable"}]},
         "has against: Stable without maxDegradation",
+        offline=False,
     ),
     Case("gate-in-percent", {GATES: [{"metric": "accuracy", "threshold": 95}]}, "write 0.95 for 95 %"),
     Case("gate-negative-degradation", {GATES: [{"metric": "f1", "maxDegradation": -0.1}]}, "maxDegradation"),
