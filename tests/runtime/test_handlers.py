@@ -114,11 +114,14 @@ def test_what_a_new_leader_finds_is_no_transition(caplog: pytest.LogCaptureFixtu
     @virtual
     async def scenario() -> None:
         it = informer()
-        it.take_in(naming.KIND, release(9, "Baking", 3), deleted=False)
+        it.store.put(naming.KIND, release(8, "Baking", 3))
+        it.remember()
+        it.take_in(naming.KIND, release(8, "Baking", 3), deleted=False)
+        it.take_in(naming.KIND, release(9, "Ready"), deleted=False)
 
     with caplog.at_level(logging.INFO, logger="modelrelease.runtime.handlers"):
         scenario()
-    assert not caplog.records
+    assert [record.getMessage() for record in caplog.records] == ["now Ready"]
 
 
 def test_every_cached_kind_has_one_handler_and_children_are_selected_by_the_server() -> None:

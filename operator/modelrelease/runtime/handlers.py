@@ -28,6 +28,8 @@ from modelrelease.runtime.store import Store, release_of
 
 log = logging.getLogger(__name__)
 
+Place = tuple[str, str, int | None]  # phase, the candidate's revision, its step
+
 
 class PatientBackoff:
     """Delays between tries of kopf's requests, without end: an informer that gives up ends the operator."""
@@ -47,7 +49,13 @@ class Informer:
     store: Store
     queue: WorkQueue
     metrics: Metrics
-    _phases: dict[Key, str] = field(default_factory=dict)
+    _places: dict[Key, Place] = field(default_factory=dict)
+
+    def remember(self) -> None:
+        """Note where the known releases are, so that their next transition is told as one."""
+        for key in self.store.releases():
+            release = self.store.get(naming.KIND, *key)
+            self._places[key] = _place(release or {})
 
     def registry(self) -> kopf.OperatorRegistry:
         """Return the handlers: one for each cached kind."""
@@ -82,15 +90,14 @@ class Informer:
         """Log and count the phases of a release, once each."""
         namespace, name = key
         if deleted:
-            self._phases.pop(key, None)
+            self._places.pop(key, None)
             log.info("release deleted", extra=fields(namespace=namespace, release=name))
             return
         status = release.get("status") or {}
         phase = status.get("phase") or ""
         candidate = status.get("candidate") or {}
-        place = f"{phase}/{candidate.get('revision', '')}/{candidate.get('step', '')}"
-        known = self._phases.get(key)
-        self._phases[key] = place
+        known, place = self._places.get(key), _place(release)
+        self._places[key] = place
         if known is None or known == place or not phase:
             return
         self.metrics.transition(namespace=namespace, release=name, phase=phase)
@@ -104,6 +111,12 @@ class Informer:
             weight=(candidate.get("weight") or {}).get("desired"),
         )
         log.info("%s", status.get("message") or phase, extra=about)
+
+
+def _place(release: Manifest) -> Place:
+    status = release.get("status") or {}
+    candidate = status.get("candidate") or {}
+    return status.get("phase") or "", candidate.get("revision") or "", candidate.get("step")
 
 
 def settings(*, scanning: bool) -> kopf.OperatorSettings:

@@ -130,6 +130,8 @@ class Elector:
         spec = lease.get("spec") or {}
         holder = _holder(lease)
         seen = (holder, spec.get("renewTime") or "")
+        if holder != self._seen[0] and holder not in ("", self.identity):
+            log.info("standing by: %s leads", holder)
         if seen != self._seen:
             self._seen, self._seen_at = seen, _clock()
         patience = float(spec.get("leaseDurationSeconds") or self.timing.duration)

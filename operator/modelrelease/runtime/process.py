@@ -82,11 +82,13 @@ class Operator:
         for key in store.releases():
             queue.add(key)
         self.metrics.show(queue=queue, releases=lambda: _releases(store))
+        informer = Informer(store=store, queue=queue, metrics=self.metrics)
+        informer.remember()
         workers.start()
         parts = [asyncio.create_task(workers.wait()), asyncio.create_task(resync.run())]
         # Last, for at its end kopf cancels every task that is younger than itself.
         ended = asyncio.Event()
-        watches = asyncio.create_task(self._watch(Informer(store=store, queue=queue, metrics=self.metrics), ended))
+        watches = asyncio.create_task(self._watch(informer, ended))
         self.health.alive["workers run"] = lambda: workers.alive
         self.health.alive["watches run"] = lambda: not watches.done()
         self._primed = True
