@@ -1,0 +1,54 @@
+"""Stand-ins for shared libraries that were left out."""
+
+import ctypes
+import struct
+from pathlib import Path
+
+from localcluster.images.nocuda import elf
+
+_MESSAGE = (
+    b"This image was built with CUDA=no and has no CUDA libraries. On a GPU, use one that was built with CUDA=yes.\n"
+)
+_COMMON = "libnocuda.so"
+_DRIVER = "libcuda.so.1"  # comes from the node, never from a package; PyTorch looks for it only once it has seen a GPU
+
+
+def complete(libraries: Path) -> list[str]:
+    """Write a stand-in for each library that those in `libraries` (PyTorch's own) link to and cannot find.
+
+    Returns the names of what was written.
+    """
+    packages = libraries.parent.parent
+    files = [*sorted(libraries.glob("*.so*")), *sorted(packages.glob("nvidia/**/*.so*"))]
+    present = {file.name: elf.read(file) for file in files}
+    needed = {name for library in present.values() for name in library.needed} - {*present, _DRIVER}
+    found = {name: loaded for name in sorted(needed) if (loaded := _load(name))}
+    missing = sorted(needed - set(found))
+    if not missing:
+        return []
+    wanted = {name for library in present.values() for name in library.imports}
+    wanted -= {name for library in present.values() for name in library.exports}
+    elsewhere = [ctypes.CDLL(None), *found.values()]
+    functions = sorted(name for name in wanted if not any(hasattr(library, name) for library in elsewhere))
+    # All functions live in one library of another name: the linker stops at a library that is named as the home of a
+    # versioned symbol and has that symbol without its version.
+    (libraries / _COMMON).write_bytes(elf.write(soname=_COMMON, functions=functions, code=_last_words()))
+    for name in missing:
+        (libraries / name).write_bytes(elf.write(soname=name, needed=_COMMON))
+    return missing
+
+
+def _load(name: str) -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(name)
+    except OSError:
+        return None
+
+
+def _last_words() -> bytes:
+    """Return machine code that writes the message to standard error and exits with status 70."""
+    write = bytes.fromhex("b801000000 bf02000000")  # eax = write, edi = standard error
+    leave = bytes.fromhex("0f05 b8e7000000 bf46000000 0f05")  # call; eax = exit_group, edi = 70; call
+    length = b"\xba" + struct.pack("<I", len(_MESSAGE))  # edx
+    address = b"\x48\x8d\x35" + struct.pack("<i", len(length) + len(leave))  # rsi = what follows the code
+    return write + address + length + leave + _MESSAGE
