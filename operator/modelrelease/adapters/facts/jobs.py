@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,9 @@ from modelrelease.domain.observed import BuildResult, Contract, JobFacts, JobSta
 from modelrelease.domain.status import Artifact
 
 _MOUNTED = "file:///artifacts/"  # where the Job mounts the claim of a `pvc://` store
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_URI_LIMIT = 2048
 
 
 def job_facts(job: Object, pods: Sequence[Object], events: Sequence[Object] = ()) -> JobFacts:
@@ -50,8 +54,13 @@ def build_result(answer: dict[str, Any]) -> BuildResult:
         metrics = {name: codec.decode(Metric, value, f"metrics.{name}") for name, value in answer["metrics"].items()}
     except (KeyError, AttributeError) as error:
         raise codec.Malformed("metrics: is required and must be an object") from error
+    artifact = codec.decode(Artifact, answer)
+    if not _DIGEST.fullmatch(artifact.digest):
+        raise codec.Malformed(f"digest: expected sha256: and 64 hexadecimal digits, got {artifact.digest[:80]!r}")
+    if not 0 < len(artifact.uri) <= _URI_LIMIT:
+        raise codec.Malformed(f"uri: expected 1 to {_URI_LIMIT} characters, got {len(artifact.uri)}")
     return BuildResult(
-        artifact=codec.decode(Artifact, answer),
+        artifact=artifact,
         contract=codec.decode(Contract, answer),
         metrics=metrics,
     )

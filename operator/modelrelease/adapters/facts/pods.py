@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from modelrelease.adapters.facts.objects import Object, condition, items, part, sentence
@@ -14,6 +15,7 @@ from modelrelease.domain.observed import Problem
 _FINAL = frozenset({"ArtifactCorrupt", "BadSpec"})
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_REASON = re.compile(r"[A-Z][A-Za-z]{0,63}")  # what a condition may have as its reason
 _INSUFFICIENT = re.compile(r"Insufficient ([\w./-]*\w)")
 _EXIT_MEANING = {126: "the command can't be run", 127: "the command is not in the image", 139: "segmentation fault"}
 
@@ -104,6 +106,8 @@ def _container_problems(pod: Object) -> Iterator[Problem]:
         waiting = part(status, "state", "waiting")
         if waiting:
             problem = _waiting_problem(pod, status, waiting)
+        elif part(status, "state", "running"):
+            problem = _restarted(pod, status)
         else:
             ended = part(status, "state", "terminated")
             problem = _exit_problem(pod, status, ended) if ended.get("exitCode", 0) != 0 else None
@@ -126,12 +130,19 @@ def _waiting_problem(pod: Object, status: Object, waiting: Object) -> Problem | 
         return Problem(reason="ContainerConfig", message=message)
     if reason != "CrashLoopBackOff":
         return None
-    ended = part(status, "lastState", "terminated")
+    return _restarted(pod, status)
+
+
+def _restarted(pod: Object, status: Object) -> Problem | None:
+    """Return why a container that is not ready was restarted, None if it was not."""
+    ended, count = part(status, "lastState", "terminated"), status.get("restartCount", 0)
+    if status.get("ready") or not ended or not count:
+        return None
     crash = _exit_problem(pod, status, ended)
     if _said(ended) is not None:
         return crash
-    count = status.get("restartCount", 0)
-    return Problem(reason=crash.reason, message=f"{crash.message} (restarted {count} times)", fatal=crash.fatal)
+    times = "once" if count == 1 else f"{count} times"
+    return replace(crash, message=f"{crash.message} (restarted {times}, not ready yet)")
 
 
 def _exit_problem(pod: Object, status: Object, ended: Object) -> Problem:
@@ -139,7 +150,8 @@ def _exit_problem(pod: Object, status: Object, ended: Object) -> Problem:
     name, code = status.get("name", "?"), ended.get("exitCode")
     said = part(_said(ended) or {}, "error")
     if said.get("message"):
-        reason = str(said.get("reason") or "Failed")
+        given = str(said.get("reason"))
+        reason = given if _REASON.fullmatch(given) else "ContainerFailed"
         return Problem(reason=reason, message=sentence(str(said["message"]), 800), fatal=reason in _FINAL)
     if ended.get("reason") == "OOMKilled":
         limit = _memory_limit(pod, name)
@@ -181,7 +193,12 @@ def _terminated(status: Object) -> Object:
 
 def _said(ended: Object) -> dict[str, Any] | None:
     try:
-        value = json.loads(ended.get("message") or "")
+        value = json.loads(ended.get("message") or "", parse_constant=_no_number)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _no_number(name: str) -> float:
+    """Refuse NaN and infinities, which Python reads and the API server does not take back."""
+    raise ValueError(f"{name} is no JSON number")
