@@ -48,6 +48,8 @@ def build(*, plan: Plan, out: Path, store: str | None, reporter: Reporter) -> di
     """Build the artifact in `out`, put it into the store, and return the result for the operator."""
     started = time.monotonic()
     opened = stores.open_store(store) if store is not None else None
+    if opened is not None:
+        opened.check()
     workspace = _prepare(out)
     try:
         with _failures(out):

@@ -51,8 +51,9 @@ class Bucket:
             response_checksum_validation="when_required",
         )
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        session = boto3.session.Session()  # the default one would remember credentials of an earlier call
         with _translated(name):
-            return cls(name=name, client=boto3.client("s3", config=config, region_name=region, endpoint_url=endpoint))
+            return cls(name=name, client=session.client("s3", config=config, region_name=region, endpoint_url=endpoint))
 
     def exists(self, *, key: str) -> bool:
         """Whether there is such an object."""

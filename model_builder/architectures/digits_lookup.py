@@ -47,7 +47,7 @@ def make() -> Architecture:
                 return self._logits(padded[:, down : down + 8, right : right + 8])
             views = torch.stack([padded[:, y : y + 8, x : x + 8] for y in span for x in span], dim=1)
             logits = self._logits(views.flatten(0, 1))
-            return logits.unflatten(0, (-1, len(span) ** 2)).mean(dim=1)
+            return logits.reshape(-1, len(span) ** 2, logits.shape[-1]).mean(dim=1)
 
         def _logits(self, image: Tensor) -> Tensor:
             vectors = self.levels(image.long()).permute(0, 3, 1, 2)

@@ -27,6 +27,16 @@ class FileStore:
             raise BadSpec(f"the store is {uri!r}; a file URI has three slashes and an absolute path: file:///path")
         return cls(root=Path(unquote(parts.path)))
 
+    def check(self) -> None:
+        """Make the directory and a file in it."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".incomplete-{uuid.uuid4().hex}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise _translate(error, root=self.root) from error
+
     def put(self, *, artifact: Path, digest: str) -> str:
         """Copy and rename. An artifact that is there but damaged is replaced."""
         final = self.root / artifacts.folder_name(digest)

@@ -15,7 +15,7 @@ from model_builder.s3 import Bucket
 class S3Store:
     """A prefix in a bucket."""
 
-    bucket: str
+    bucket: Bucket
     prefix: str
 
     @classmethod
@@ -24,18 +24,24 @@ class S3Store:
         parts = urlsplit(uri)
         if not parts.netloc or parts.query or parts.fragment:
             raise BadSpec(f"the store is {uri!r}; it must be s3://bucket/prefix")
-        return cls(bucket=parts.netloc, prefix=parts.path.strip("/"))
+        return cls(bucket=Bucket.open(parts.netloc), prefix=parts.path.strip("/"))
+
+    def check(self) -> None:
+        """Ask for an object: address, credentials and bucket must be right for an answer."""
+        self.bucket.exists(key=self._key(artifacts.MANIFEST))
 
     def put(self, *, artifact: Path, digest: str) -> str:
         """Upload every file, the manifest last; an artifact with a manifest is complete and left alone."""
-        bucket = Bucket.open(self.bucket)
-        folder = "/".join(filter(None, (self.prefix, artifacts.folder_name(digest))))
+        bucket, folder = self.bucket, self._key(artifacts.folder_name(digest))
         if not bucket.exists(key=f"{folder}/{artifacts.MANIFEST}"):
             for entry in artifacts.scan(artifact):
                 bucket.upload(path=artifact / entry.path, key=f"{folder}/{entry.path}")
             bucket.upload(path=artifact / artifacts.MANIFEST, key=f"{folder}/{artifacts.MANIFEST}")
-        return f"s3://{self.bucket}/{folder}"
+        return f"s3://{bucket.name}/{folder}"
 
     def fetch(self, *, path: str, to: Path) -> None:
         """Download one object."""
-        Bucket.open(self.bucket).download(key="/".join(filter(None, (self.prefix, path))), to=to)
+        self.bucket.download(key=self._key(path), to=to)
+
+    def _key(self, path: str) -> str:
+        return "/".join(filter(None, (self.prefix, path)))

@@ -1,4 +1,4 @@
-"""Real servers on this machine: Triton from its Python wheel, S3 as versitygw. Got once, kept in the project's cache."""
+"""Real servers on this machine: Triton from its Python wheel, S3 as versitygw. Got once, kept in the cache."""
 
 import contextlib
 import fcntl

@@ -89,7 +89,7 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "text"), [("a.json", "{"), ("a.yaml", "a: ["), ("a.json", "[" * 100_000)])
 def test_a_spec_that_can_not_be_parsed_is_named(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(BadSpec, match="a.(json|yaml) is not valid"):
+    with pytest.raises(BadSpec, match=r"a\.(json|yaml) is not valid"):
         load(tmp_path / name)
 
 

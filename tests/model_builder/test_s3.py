@@ -1,6 +1,7 @@
 """The S3 store and source against a real server."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,8 @@ def test_a_store_that_does_not_serve_us_is_explained(
     trouble(monkeypatch)
     with pytest.raises(StorageError) as caught:
         open_store(f"s3://{bucket}").put(artifact=artifact.directory, digest=artifact.digest)
+    with pytest.raises(StorageError, match=re.escape(sentence)):  # and before an hour of training, too
+        run_build(spec(), out=tmp_path / "out", store=f"s3://{bucket}")
     assert (caught.value.reason, caught.value.exit_code) == (reason, 5)
     assert sentence in str(caught.value)
     code, last = command("pull", "--uri", uri, "--digest", artifact.digest, "--model", "digits", "--to", tmp_path / "m")

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy
 import pytest
-from tritonclient import grpc
-from tritonclient.utils import InferenceServerException
+from tritonclient import grpc  # type: ignore[import-untyped]
+from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
 from model_builder.progress import SilentReporter
 from model_builder.pull import parse_serving, pull
