@@ -33,15 +33,16 @@ class Cluster:
             CommandError: there is none, or not that context.
 
         """
+        settings = client.Configuration()
+        settings.retries = 0  # a person waits: say at once that nobody answers
         try:
-            api = config.new_client_from_config(context=context)  # type: ignore[no-untyped-call]
+            config.load_kube_config(context=context, client_configuration=settings)
             contexts, active = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
         except (ConfigException, OSError) as error:
             raise CommandError(f"no cluster to talk to: {error}; set KUBECONFIG or --context") from error
         chosen = next((c for c in contexts if c["name"] == context), active)
-        api.configuration.retries = False
         self.namespace = namespace or chosen["context"].get("namespace") or "default"
-        self._objects = client.CustomObjectsApi(api)
+        self._objects = client.CustomObjectsApi(client.ApiClient(settings))
 
     def get(self, name: str) -> Body:
         """Return one release.
@@ -134,7 +135,7 @@ class Cluster:
         except ApiException as error:
             raise self._sentence(error, name) from error
         except (HTTPError, OSError) as error:
-            reason = str(error).split(": ")[-1]
+            reason = str(error).split(": ")[-1].rstrip("')\"")
             raise CommandError(f"the API server does not answer: {reason}; check KUBECONFIG and --context") from error
 
     def _sentence(self, error: ApiException, name: str) -> CommandError:

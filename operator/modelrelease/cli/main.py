@@ -146,9 +146,9 @@ def _lint(options: argparse.Namespace) -> int:
     from modelrelease.cli.lint import lint
 
     findings = 0
+    cluster = None if options.offline else _reachable(options)
     for file in options.file:
         text = sys.stdin.read() if file == "-" else _read(file)
-        cluster = None if options.offline else _reachable(options)
         for finding in lint(text, judge=cluster.try_apply if cluster else None):
             findings += 1
             print(f"{file}: {finding}")  # noqa: T201
