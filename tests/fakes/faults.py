@@ -36,6 +36,10 @@ def unavailable(*, after: bool = False) -> Fault:
     return Fault(error=lambda: errors.Unavailable("HTTP 500"), after=after)
 
 
+def forbidden() -> Fault:
+    return Fault(error=lambda: errors.Forbidden("forbidden: the role does not allow it"))
+
+
 @dataclass(kw_only=True)
 class Faults:
     """Which call is hit by what. Calls are numbered from 0, reads and writes apart."""

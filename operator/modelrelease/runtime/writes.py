@@ -20,6 +20,7 @@ from modelrelease.runtime.store import Store
 log = logging.getLogger(__name__)
 
 _Id = tuple[str, str, str]
+_MANAGER_LABELS = f"{naming.MANAGER}-labels"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +103,22 @@ class Writer:
             return True
         if not _ours(live, meta):
             raise _name_taken(live)
+        if not _labelled(live, meta):
+            live = await self._relabel(manifest, live)
         self.store.put(kind, live)
-        raise errors.Conflict(f"{kind} {namespace}/{name} exists, but was not in sight yet: to be decided anew")
+        raise errors.Conflict(f"{kind} {namespace}/{name} exists, but was not in sight: to be decided anew")
+
+    async def _relabel(self, manifest: Manifest, live: Manifest) -> Manifest:
+        """Give an object of ours the labels back by which it is watched, and change nothing else.
+
+        By a manager of its own: an apply that names only the labels would drop all else that
+        the manager ever applied.
+        """
+        seen = {key: live["metadata"][key] for key in ("name", "namespace", "uid")}
+        labels = manifest["metadata"]["labels"]
+        only = {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": {**seen, "labels": labels}}
+        version = live["metadata"]["resourceVersion"]
+        return await self.kube.apply(only, manager=_MANAGER_LABELS, resource_version=version)
 
     async def _applied(
         self, manifest: Manifest, *, manager: str, resource_version: str | None, force: bool
@@ -139,6 +154,11 @@ def _substance(live: Manifest) -> str:
 
 def _ident(manifest: Manifest) -> _Id:
     return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+
+
+def _labelled(live: Manifest, meta: Meta) -> bool:
+    labels = live["metadata"].get("labels") or {}
+    return naming.labels(meta.name).items() <= labels.items()
 
 
 def _ours(live: Manifest, meta: Meta) -> bool:
