@@ -36,7 +36,7 @@ class Cluster:
         settings = client.Configuration()
         settings.retries = 0  # a person waits: say at once that nobody answers
         try:
-            config.load_kube_config(context=context, client_configuration=settings)
+            config.load_kube_config(context=context, client_configuration=settings)  # type: ignore[no-untyped-call]
             contexts, active = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
         except (ConfigException, OSError) as error:
             raise CommandError(f"no cluster to talk to: {error}; set KUBECONFIG or --context") from error
