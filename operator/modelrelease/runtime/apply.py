@@ -16,7 +16,7 @@ from modelrelease.adapters import errors
 from modelrelease.adapters.kinds import KINDS, Manifest
 from modelrelease.adapters.kube import Kube
 from modelrelease.domain import codec, naming
-from modelrelease.domain.observed import Observed, Record
+from modelrelease.domain.observed import Observed, Problem, Record
 from modelrelease.domain.plan import (
     Announce,
     Plan,
@@ -126,7 +126,7 @@ class Applier:
             case WantJob():
                 return await self._once(observed, render.job(meta=meta, spec=observed.spec, want=want))
             case WantRecord():
-                return await self._once(observed, self._record(observed, want))
+                return await self._keep(observed, want)
             case WantDeployment():
                 record = _known(observed, want.revision)
                 manifest = render.deployment(meta=meta, record=record, replicas=want.replicas)
@@ -150,11 +150,17 @@ class Applier:
             return False
         return await self.writer.ensure(manifest, meta=observed.meta)
 
-    def _record(self, observed: Observed, want: WantRecord) -> Manifest:
+    async def _keep(self, observed: Observed, want: WantRecord) -> bool:
+        """Record a revision. One that is there but can't be read can't be changed either."""
+        name = naming.deployment(observed.meta.name, want.revision)
+        live = self.store.get("ControllerRevision", observed.meta.namespace, name)
+        if live is not None and want.revision not in observed.records:
+            message = f"ControllerRevision {name} can't be read; delete it, and it is written anew"
+            raise Refused(Problem(reason="RecordUnreadable", message=message))
         template = render.pod_template(
             meta=observed.meta, spec=observed.spec, revision=want.revision, result=want.result, config=self.config
         )
-        return render.record(meta=observed.meta, want=want, template=template)
+        return await self._once(observed, render.record(meta=observed.meta, want=want, template=template))
 
     async def _remove(self, observed: Observed, want: Remove) -> bool:
         namespace = observed.meta.namespace

@@ -8,6 +8,7 @@ can't, and never raise.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -41,9 +42,10 @@ from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Status
 from modelrelease.runtime.store import Key, Store
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
-ROUTE_KINDS = {seen.Protocol.HTTP: "HTTPRoute", seen.Protocol.GRPC: "GRPCRoute"}
 
 # A Job's controller makes its pod within a second or so; later, Events may say why there is none.
 POD_EXPECTED = timedelta(seconds=5)
@@ -135,8 +137,15 @@ class Observer:
         return replace(observed, probe=probe, evidence=evidence, gateway=gateway or observed.gateway)
 
     def _records(self, meta: Meta) -> Mapping[str, Record]:
-        found = (render.parse_record(obj) for obj in self._children(meta, "ControllerRevision"))
-        return {record.revision: record for record in found if record is not None}
+        found = {}
+        for obj in self._children(meta, "ControllerRevision"):
+            try:
+                record = render.parse_record(obj)
+            except codec.Malformed as error:
+                log.warning("a revision is not known: %s", error)
+                continue
+            found[record.revision] = record
+        return found
 
     async def _jobs(self, meta: Meta, now: datetime) -> tuple[JobFacts, ...]:
         key = (meta.namespace, meta.name)
@@ -179,7 +188,7 @@ class Observer:
 
     def _routes(self, meta: Meta) -> Mapping[seen.Protocol, RouteFacts]:
         found = {}
-        for protocol, kind in ROUTE_KINDS.items():
+        for protocol, kind in naming.ROUTE_KINDS.items():
             for route in self._children(meta, kind):
                 found[protocol] = facts.route_facts(route)
         return found
