@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from modelrelease.domain import commands, naming
 from modelrelease.domain.commands import Verb
-from modelrelease.domain.observed import FLOOR_PPM, PPM, Slot
+from modelrelease.domain.observed import FLOOR_PPM, PPM, Protocol, Slot
 from modelrelease.domain.spec import Gate, OnDeadline, Pause, Step
 from modelrelease.domain.status import Outcome, Stage, Status
 
@@ -329,6 +329,15 @@ def test_an_edited_stable_slot_is_put_back_at_once() -> None:
     world.fill_endpoints()
     world.reconcile()
     assert world.slots[Slot.STABLE].revision == rev("1")
+
+
+def test_a_protocol_that_the_spec_drops_loses_its_route() -> None:
+    world = released("1")
+    spec = a_spec("1")
+    gateway = replace(spec.traffic.gateway, grpc=None)
+    world.edit(replace(spec, traffic=replace(spec.traffic, gateway=gateway)))
+    world.settle()
+    assert set(world.routes) == {Protocol.HTTP}
 
 
 def test_the_status_of_a_fresh_object_has_a_ready_condition() -> None:

@@ -316,6 +316,10 @@ class World:
             self._spend()
             del self.deployments[revision]
             self.pods.pop(revision, None)
+        elif want.kind in naming.ROUTE_KINDS.values():
+            protocol = next(p for p, kind in naming.ROUTE_KINDS.items() if kind == want.kind)
+            if self.routes.pop(protocol, None):
+                self._spend()
         elif want.kind == "Job":
             if self.jobs.pop(want.name, None):
                 self._spend()

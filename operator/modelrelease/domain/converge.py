@@ -168,9 +168,13 @@ def _may_repoint(context: Context, slot: Slot, revision: str) -> bool:
 
 
 def _removals(context: Context) -> Iterator[Want]:
-    """What nothing selects any more: retired Deployments after the delay, other builds' Jobs, old records."""
+    """What nobody asks for any more: routes of a dropped protocol, retired Deployments after the delay, other builds' Jobs, old records."""
     observed, status = context.observed, context.status
     release = observed.meta.name
+    for protocol, route in observed.routes.items():
+        if protocol not in observed.protocols:
+            kind = naming.ROUTE_KINDS[protocol]
+            yield Remove(kind=kind, name=release, uid=route.uid, resource_version=route.resource_version)
     selected = {facts.revision for facts in observed.slots.values()}
     for retired in status.retired:
         facts = observed.deployments.get(retired.revision)

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from modelrelease.domain import codec
-from modelrelease.domain.observed import Slot
+from modelrelease.domain.observed import Protocol, Slot
 from modelrelease.domain.spec import Gate, Spec
 
 GROUP = "modelrelease.dev"
@@ -27,6 +27,8 @@ LABEL_SLOT = f"{GROUP}/slot"
 LABEL_ARTIFACT = f"{GROUP}/artifact"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 HEADER_REVISION = "x-model-revision"
+
+ROUTE_KINDS = {Protocol.HTTP: "HTTPRoute", Protocol.GRPC: "GRPCRoute"}
 
 # Part of every hash: a change of what is hashed must not look like a change of every model.
 _HASHING = "1"

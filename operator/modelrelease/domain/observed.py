@@ -162,6 +162,7 @@ class RouteFacts:
     accepted: bool
     resource_version: str
     problem: Problem | None = None
+    uid: str = ""
 
     @property
     def candidate_at_floor(self) -> bool:

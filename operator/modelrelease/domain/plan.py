@@ -64,7 +64,7 @@ class WantRoute:
 class Remove:
     """Delete an object, only if it is still the one that was seen."""
 
-    kind: str  # Deployment (its PodDisruptionBudget goes with it), Job, ControllerRevision
+    kind: str  # Deployment (its PodDisruptionBudget goes with it), Job, ControllerRevision, HTTPRoute, GRPCRoute
     name: str
     uid: str
     resource_version: str

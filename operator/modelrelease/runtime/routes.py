@@ -12,7 +12,7 @@ from modelrelease.adapters.kinds import Manifest
 from modelrelease.domain import naming
 from modelrelease.domain.observed import FLOOR_PPM, PPM, GatewayFacts, Observed, Protocol, Slot, Unknown
 from modelrelease.domain.plan import WantRoute
-from modelrelease.runtime.observe import ROUTE_KINDS, GatewayReader
+from modelrelease.runtime.observe import GatewayReader
 from modelrelease.runtime.store import Key, Store
 
 _RENDER = {Protocol.HTTP: render.http_route, Protocol.GRPC: render.grpc_route}
@@ -36,7 +36,7 @@ class Routes:
             ApiError: a slot is not there, or nothing is known of the gateway.
         """
         meta = observed.meta
-        live = self.store.get(ROUTE_KINDS[want.protocol], meta.namespace, meta.name)
+        live = self.store.get(naming.ROUTE_KINDS[want.protocol], meta.namespace, meta.name)
         filters = await self._takes_filters(observed, live)
         stable, candidate = (self._selected(observed, slot) for slot in (Slot.STABLE, Slot.CANDIDATE))
         if want.candidate_ppm <= FLOOR_PPM:

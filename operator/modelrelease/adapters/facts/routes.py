@@ -20,6 +20,7 @@ def route_facts(route: Object) -> RouteFacts:
         accepted=accepted,
         resource_version=meta.get("resourceVersion", ""),
         problem=None if accepted else _problem(answers, generation),
+        uid=meta.get("uid", ""),
     )
 
 
