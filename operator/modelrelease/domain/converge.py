@@ -168,7 +168,7 @@ def _may_repoint(context: Context, slot: Slot, revision: str) -> bool:
 
 
 def _removals(context: Context) -> Iterator[Want]:
-    """What nobody asks for any more: routes of a dropped protocol, retired Deployments after the delay, other builds' Jobs, old records."""
+    """What nobody asks for any more: a dropped protocol's route, retired Deployments, other Jobs, old records."""
     observed, status = context.observed, context.status
     release = observed.meta.name
     for protocol, route in observed.routes.items():
