@@ -11,7 +11,7 @@ import pytest
 from modelrelease import __version__
 from modelrelease.adapters import errors, kinds
 from modelrelease.adapters import kube as kube_module
-from modelrelease.adapters.kinds import KINDS, Kind, Manifest
+from modelrelease.adapters.kinds import KINDS, Kind
 from modelrelease.adapters.kube import KubeClient
 from modelrelease.domain import codec, naming
 from modelrelease.domain.observed import Observed
@@ -22,20 +22,12 @@ from modelrelease.runtime.apply import event
 from modelrelease.runtime.observe import meta_of
 
 from localcluster.api import Cluster
+from tests.adapters.kube_contract import TestApply, TestDelete, TestStatus, head, service
 from tests.fakes.samples import release
 
+__all__ = ["TestApply", "TestDelete", "TestStatus"]
+
 pytestmark = pytest.mark.api
-
-NOBODY = "0e5a9a0c-0000-4000-8000-000000000000"  # a uid that no object has
-
-
-def service(namespace: str, *, color: str = "blue", **labels: str) -> Manifest:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "slot", "namespace": namespace, "labels": labels},
-        "spec": {"selector": {"color": color}, "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]},
-    }
 
 
 def quota(namespace: str, **hard: str) -> str:
@@ -48,63 +40,7 @@ def quota(namespace: str, **hard: str) -> str:
     return json.dumps(body)
 
 
-class TestApply:
-    async def test_creates_then_changes_only_what_it_names(
-        self, kube: KubeClient, api_server: Cluster, namespace: str
-    ) -> None:
-        made = await kube.apply(service(namespace, color="blue", mine="yes"), manager=naming.MANAGER)
-        api_server.kubectl("-n", namespace, "label", "service/slot", "theirs=yes")
-        changed = await kube.apply(service(namespace, color="green", mine="yes"), manager=naming.MANAGER)
-        assert changed["metadata"]["uid"] == made["metadata"]["uid"]
-        assert changed["spec"]["selector"] == {"color": "green"}
-        assert changed["metadata"]["labels"] == {"mine": "yes", "theirs": "yes"}
-        assert changed["kind"] == "Service", "the answer says what it is"
-
-    async def test_a_field_that_is_no_longer_named_goes(self, kube: KubeClient, namespace: str) -> None:
-        await kube.apply(service(namespace, first="1", second="2"), manager=naming.MANAGER)
-        changed = await kube.apply(service(namespace, first="1"), manager=naming.MANAGER)
-        assert changed["metadata"]["labels"] == {"first": "1"}
-
-    async def test_the_same_again_changes_nothing(self, kube: KubeClient, namespace: str) -> None:
-        made = await kube.apply(service(namespace), manager=naming.MANAGER)
-        again = await kube.apply(service(namespace), manager=naming.MANAGER)
-        assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
-
-    async def test_a_stale_resource_version_is_a_conflict(self, kube: KubeClient, namespace: str) -> None:
-        old = await kube.apply(service(namespace), manager=naming.MANAGER)
-        await kube.apply(service(namespace, color="green"), manager=naming.MANAGER)
-        stale = old["metadata"]["resourceVersion"]
-        with pytest.raises(errors.Conflict):
-            await kube.apply(service(namespace, color="red"), manager=naming.MANAGER, resource_version=stale)
-        now = await kube.get("Service", namespace=namespace, name="slot")
-        assert now["spec"]["selector"] == {"color": "green"}
-
-    async def test_the_present_resource_version_is_accepted(self, kube: KubeClient, namespace: str) -> None:
-        made = await kube.apply(service(namespace), manager=naming.MANAGER)
-        version = made["metadata"]["resourceVersion"]
-        changed = await kube.apply(service(namespace, color="red"), manager=naming.MANAGER, resource_version=version)
-        assert changed["spec"]["selector"] == {"color": "red"}
-
-    async def test_a_uid_never_creates(self, kube: KubeClient, namespace: str) -> None:
-        manifest = service(namespace)
-        manifest["metadata"]["uid"] = NOBODY
-        with pytest.raises(errors.Conflict):
-            await kube.apply(manifest, manager=naming.MANAGER)
-        made = await kube.apply(service(namespace), manager=naming.MANAGER)
-        with pytest.raises(errors.Conflict):
-            await kube.apply(manifest, manager=naming.MANAGER)
-        manifest["metadata"]["uid"] = made["metadata"]["uid"]
-        await kube.apply(manifest, manager=naming.MANAGER)
-
-    async def test_without_force_others_keep_their_fields(self, kube: KubeClient, namespace: str) -> None:
-        await kube.apply(service(namespace, color="theirs"), manager="somebody")
-        with pytest.raises(errors.Conflict, match="somebody"):
-            await kube.apply(service(namespace, color="ours"), manager=naming.MANAGER, force=False)
-        taken = await kube.apply(service(namespace, color="ours"), manager=naming.MANAGER)
-        assert taken["spec"]["selector"] == {"color": "ours"}
-
-
-class TestStatus:
+class TestRealStatus:
     async def test_fields_that_are_left_out_go_whoever_wrote_them(
         self, kube: KubeClient, api_server: Cluster, namespace: str
     ) -> None:
@@ -118,56 +54,18 @@ class TestStatus:
         seen = await kube.get(naming.KIND, namespace=namespace, name="digits")
         assert seen["status"]["step"] == "3/5"
         second = await kube.replace_status(
-            {**_head(seen), "status": {"phase": "Building"}}, manager=naming.MANAGER_STATUS
+            {**head(seen), "status": {"phase": "Building"}}, manager=naming.MANAGER_STATUS
         )
         assert second["status"] == {"phase": "Building"}
         assert second["spec"] == made["spec"], "the spec is not the status' business"
         assert second["metadata"]["generation"] == made["metadata"]["generation"]
-
-    async def test_a_stale_resource_version_is_a_conflict(self, kube: KubeClient, namespace: str) -> None:
-        made = await kube.apply(release(namespace=namespace), manager="tests")
-        await kube.replace_status({**_head(made), "status": {"phase": "Building"}}, manager=naming.MANAGER_STATUS)
-        with pytest.raises(errors.Conflict):
-            await kube.replace_status({**_head(made), "status": {"phase": "Ready"}}, manager=naming.MANAGER_STATUS)
-
-    async def test_an_edit_of_the_spec_makes_a_status_stale(self, kube: KubeClient, namespace: str) -> None:
-        made = await kube.apply(release(namespace=namespace), manager="tests")
-        await kube.apply(release(namespace=namespace, version="2"), manager="tests")
-        with pytest.raises(errors.Conflict):
-            await kube.replace_status({**_head(made), "status": {"phase": "Ready"}}, manager=naming.MANAGER_STATUS)
-
-    async def test_the_same_again_changes_nothing(self, kube: KubeClient, namespace: str) -> None:
-        made = await kube.apply(release(namespace=namespace), manager="tests")
-        status = {"phase": "Building"}
-        once = await kube.replace_status({**_head(made), "status": status}, manager=naming.MANAGER_STATUS)
-        twice = await kube.replace_status({**_head(once), "status": status}, manager=naming.MANAGER_STATUS)
-        assert twice["metadata"]["resourceVersion"] == once["metadata"]["resourceVersion"]
 
     async def test_without_a_resource_version_nothing_is_sent(self, kube: KubeClient, namespace: str) -> None:
         with pytest.raises(ValueError, match="resourceVersion"):
             await kube.replace_status(release(namespace=namespace), manager=naming.MANAGER_STATUS)
 
 
-class TestDelete:
-    async def test_only_the_object_that_was_seen(self, kube: KubeClient, namespace: str) -> None:
-        old = await kube.apply(service(namespace), manager=naming.MANAGER)
-        new = await kube.apply(service(namespace, color="green"), manager=naming.MANAGER)
-        uid, stale = old["metadata"]["uid"], old["metadata"]["resourceVersion"]
-        with pytest.raises(errors.Conflict):
-            await kube.delete("Service", namespace=namespace, name="slot", uid=uid, resource_version=stale)
-        with pytest.raises(errors.Conflict):
-            await kube.delete(
-                "Service",
-                namespace=namespace,
-                name="slot",
-                uid=NOBODY,
-                resource_version=new["metadata"]["resourceVersion"],
-            )
-        version = new["metadata"]["resourceVersion"]
-        assert await kube.delete("Service", namespace=namespace, name="slot", uid=uid, resource_version=version) is None
-        with pytest.raises(errors.NotFound):
-            await kube.get("Service", namespace=namespace, name="slot")
-
+class TestRealDelete:
     async def test_what_lingers_is_returned(self, kube: KubeClient, namespace: str) -> None:
         manifest = service(namespace)
         manifest["metadata"]["finalizers"] = ["example.com/hold"]
@@ -266,7 +164,3 @@ async def test_it_says_who_it_is(kube: KubeClient, api_server: Cluster, namespac
         if f"namespaces/{namespace}/services" in entry["requestURI"]
     }
     assert agents == {f"modelrelease-operator/{__version__}"}
-
-
-def _head(obj: Manifest) -> Manifest:
-    return {key: obj[key] for key in ("apiVersion", "kind", "metadata")}

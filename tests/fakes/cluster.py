@@ -113,7 +113,7 @@ class Cluster:
         before = live if live is not None else self._newborn(ident, manifest)
         clash = ownership.conflicts(live=before, owners=owners, manifest=manifest, manager=manager)
         if clash and not force:
-            raise errors.Conflict(f"{ident}: conflict with another manager: {', '.join(clash)}")
+            raise errors.Conflict(f"{ident}: conflicts: {'; '.join(clash)}")
         wanted = {name: item for name, item in manifest.items() if name != "status"}
         after = ownership.apply(live=before, owners=owners, manifest=wanted, manager=manager)
         changed = self._store(ident, live, after)

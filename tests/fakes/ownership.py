@@ -56,12 +56,12 @@ def drop(value: dict[str, Any], path: Path) -> None:
 
 
 def conflicts(*, live: dict[str, Any], owners: Owners, manifest: dict[str, Any], manager: str) -> list[str]:
-    """Return the fields that others own and that the manifest would change."""
+    """Return which fields of others the manifest would change."""
     found = []
     for path, item in leaves(manifest):
         others = owners.get(path, set()) - {manager}
         if path not in _NOT_OWNED and others and read(live, path) != item:
-            found.append(".".join(path))
+            found.append(f"{'.'.join(path)} is owned by {', '.join(sorted(others))}")
     return found
 
 
