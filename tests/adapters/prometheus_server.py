@@ -1,16 +1,16 @@
 """A real Prometheus that scrapes what a test plays: counters as Envoy exposes them, at moments of the test's choice.
 
-Samples carry their own time stamps, so that minutes and days are played in a second. Each scrape of a pod takes
-the next frame from its queue; when the queue is empty the pod exposes nothing.
+Samples carry their own time stamps, so that minutes and days are played in one scrape.
 """
 
 import asyncio
 import contextlib
+import itertools
 import shutil
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -27,7 +27,7 @@ BOUNDS = ("0.5", "1", "5", "10", "25", "50", "100", "250", "500", "1000", "+Inf"
 STABLE, CANDIDATE = 0, 1
 
 _CONFIG = """
-global: {scrape_interval: 30ms, scrape_timeout: 30ms}
+global: {scrape_interval: 100ms, scrape_timeout: 100ms}
 storage: {tsdb: {out_of_order_time_window: 30d}}
 scrape_configs:
 """
@@ -96,7 +96,7 @@ class Pod:
         for slot in (STABLE, CANDIDATE):
             self._add(slot, "membership_total", 0)
         stamp = round(moment.timestamp() * 1000)
-        return "".join(f"{series} {value:g} {stamp}\n" for series, value in self.counters.items())
+        return "".join(f"{series} {value!r} {stamp}\n" for series, value in self.counters.items())
 
 
 @dataclass
@@ -104,27 +104,30 @@ class Prometheus:
     """The running server."""
 
     url: str
-    frames: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))
-    served: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    scraped: asyncio.Condition = field(default_factory=asyncio.Condition)
+    exposed: dict[str, str] = field(default_factory=dict)
+    plays: Iterator[int] = field(default_factory=itertools.count)
 
     async def play(self, frames: dict[str, list[str]]) -> None:
-        """Let each pod's frames be scraped, one after the other, and wait until all are."""
-        for pod, texts in frames.items():
-            self.frames[pod].extend(texts)
-        # A frame is stored when the next scrape has begun: two empty ones are surely enough.
-        async with self.scraped:
-            await self.scraped.wait_for(lambda: not any(self.frames[pod] for pod in frames))
-            seen = dict(self.served)
-            await self.scraped.wait_for(lambda: all(self.served[pod] >= seen[pod] + 2 for pod in frames))
+        """Let each pod expose its frames until they are stored.
+
+        A busy machine may miss a scrape; samples that come again are the same samples. Each
+        scrape is stored as a whole, so that a sample of the play's own tells that all are.
+        """
+        marker = f'play{{number="{next(self.plays)}"}}'
+        stamp = round(datetime.now(UTC).timestamp() * 1000)
+        self.exposed = {pod: "".join(texts) + f"{marker} 1 {stamp}\n" for pod, texts in frames.items()}
+        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+            while await self._stored(session, marker) < len(frames):  # noqa: ASYNC110 - another process is awaited
+                await asyncio.sleep(0.02)
+        self.exposed = {}
+
+    async def _stored(self, session: aiohttp.ClientSession, marker: str) -> int:
+        async with session.get(f"{self.url}/api/v1/query", params={"query": f"{marker}[1h]"}) as answer:
+            return len((await answer.json())["data"]["result"])
 
     async def expose(self, request: web.Request) -> web.Response:
         job, pod = request.match_info["job"], request.match_info["pod"]
-        name = pod if job == "gateways" else job
-        async with self.scraped:
-            self.served[name] += 1
-            text = self.frames[name].popleft() if self.frames[name] else ""
-            self.scraped.notify_all()
+        text = self.exposed.get(pod if job == "gateways" else job, "")
         return web.Response(text=text, content_type="text/plain", charset="utf-8")
 
 
