@@ -56,6 +56,11 @@ def test_an_approval_does_not_mean_another_step_or_try() -> None:
     ("verb", "of", "says"),
     [
         (Verb.APPROVE, in_stage("Step"), "digits awaits no approval: it waits for nothing"),
+        (
+            Verb.APPROVE,
+            release(status__waitingFor__reason="Traffic", status__waitingFor__what="traffic"),
+            "for traffic",
+        ),
         (Verb.APPROVE, releases.at_rest(), "has no release under way to approve: 2026.11.0 serves"),
         (
             Verb.PROMOTE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from modelrelease.cli.ladder import weights
 from modelrelease.cli.release import Release
 from modelrelease.cli.view import picture, since
 from rich.console import Console
@@ -52,6 +53,13 @@ def test_the_three_weights_are_told_apart() -> None:
     assert line(shown, "accepted").endswith("25 %")
     assert line(shown, "observed").endswith("24.8 %")
     assert line(shown, "desired").count("━") == 2 * line(shown, "accepted").count("━")
+
+
+def test_a_weight_that_differs_from_the_wanted_one_stands_out() -> None:
+    shown = in_stage("Step", weight={"desired": 50, "accepted": 25, "observed": 51.5})
+    styles = {name: {str(span.style) for span in bar.spans} for name, bar in weights(shown)}
+    assert "yellow" in styles["accepted"]
+    assert "yellow" not in styles["desired"] | styles["observed"]
 
 
 def test_a_weight_that_was_not_measured_says_so() -> None:
