@@ -16,7 +16,7 @@ from localcluster.inside.supervisor import ask, described_parts
 from localcluster.kube import Api
 from localcluster.layout import DEFAULT_NAME, Layout
 from localcluster.progress import Progress, wait_until
-from localcluster.record import Options, Record
+from localcluster.record import Record, Wish
 
 
 class Status(TypedDict):
@@ -167,16 +167,17 @@ class Cluster:
         )
 
 
-def ensure(*, name: str = DEFAULT_NAME, size: str = parts.FULL, gpus: int = 8, scrape_interval: str = "5s") -> Cluster:
-    """Return a working cluster of that name and size; one that runs already is used as it is."""
-    return bring_up(name=name, options=Options(size=size, gpus=gpus, scrape_interval=scrape_interval), bin_dir=None)
+def ensure(
+    *, name: str = DEFAULT_NAME, size: str = parts.FULL, gpus: int | None = None, scrape_interval: str | None = None
+) -> Cluster:
+    """Return a working cluster of that name and size; one that runs already is used, adjusted to what is given."""
+    return bring_up(name=name, wish=Wish(size=size, gpus=gpus, scrape_interval=scrape_interval))
 
 
-def bring_up(*, name: str, options: Options, bin_dir: Path | None) -> Cluster:
+def bring_up(*, name: str, wish: Wish, bin_dir: Path | None = None) -> Cluster:
     """Bring a cluster up, with progress on standard error."""
     layout = Layout.of(name=name)
-    record = up(layout=layout, options=options, bin_dir=bin_dir, progress=Progress())
-    return Cluster(layout=layout, record=record)
+    return Cluster(layout=layout, record=up(layout=layout, wish=wish, bin_dir=bin_dir, progress=Progress()))
 
 
 def attach(*, name: str = DEFAULT_NAME) -> Cluster:

@@ -3,13 +3,14 @@
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from localcluster import api, host, layout, parts
 from localcluster.errors import ClusterError
-from localcluster.record import Options
+from localcluster.record import Wish
 
 _NAME_HELP = "name of the cluster (default: %(default)s); several can run at once"
 
@@ -53,8 +54,8 @@ def _parser() -> argparse.ArgumentParser:
 
     up = add("up", _up, "bring a cluster up; does nothing when it is up, repairs it when it is half dead")
     up.add_argument("--size", choices=parts.SIZES, default=parts.FULL, help="default: %(default)s")
-    up.add_argument("--gpus", type=int, default=8, help="how many nvidia.com/gpu the node advertises (%(default)s)")
-    up.add_argument("--scrape-interval", default="5s", help="how often Prometheus scrapes (%(default)s)")
+    up.add_argument("--gpus", type=_count, help="how many nvidia.com/gpu the node advertises (default: 8)")
+    up.add_argument("--scrape-interval", type=_duration, help="how often Prometheus scrapes, e.g. 2s (default: 5s)")
     up.add_argument("--bin-dir", type=Path, help="folder with the cluster's programs, looked at first")
     down = add("down", _down, "take a cluster down; images and programs are kept for the next time")
     down.add_argument("--purge", action="store_true", help="remove its images too")
@@ -68,9 +69,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _count(text: str) -> int:
+    if not text.isdigit():
+        msg = f"{text!r} is not a number of GPUs: give 0 or more"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _duration(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]*(ms|s|m)", text):
+        msg = f"{text!r} is not a duration: give a whole number and ms, s or m, such as 2s"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
 def _up(chosen: argparse.Namespace) -> int:
-    options = Options(size=chosen.size, gpus=chosen.gpus, scrape_interval=chosen.scrape_interval)
-    cluster = api.bring_up(name=chosen.name, options=options, bin_dir=chosen.bin_dir)
+    wish = Wish(size=chosen.size, gpus=chosen.gpus, scrape_interval=chosen.scrape_interval)
+    cluster = api.bring_up(name=chosen.name, wish=wish, bin_dir=chosen.bin_dir)
     for what, where in cluster.doors().items():
         sys.stderr.write(f"{what}: {where}\n")
     sys.stdout.write(f"export KUBECONFIG={cluster.kubeconfig}\n")

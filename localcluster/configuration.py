@@ -29,12 +29,17 @@ def write(*, layout: Layout, size: str, runc: str, scrape_interval: str) -> None
             "kube-proxy.json": _kube_proxy(),
             "cni/10-ptp.conflist": _cni(),
             "Corefile": _corefile(),
-            "prometheus.json": _prometheus(interval=scrape_interval),
         }
+        write_prometheus(layout=layout, scrape_interval=scrape_interval)
     for name, text in files.items():
         path = layout.config / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
+
+
+def write_prometheus(*, layout: Layout, scrape_interval: str) -> None:
+    """Write the configuration of Prometheus."""
+    (layout.config / "prometheus.json").write_text(_prometheus(interval=scrape_interval))
 
 
 def _json(document: object) -> str:

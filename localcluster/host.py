@@ -44,6 +44,14 @@ def privilege() -> list[str]:
     raise ClusterError(msg)
 
 
+def give_to_caller(*paths: Path) -> None:
+    """Hand files to the person who called ``sudo``, so that the commands that need no root work without it."""
+    user, group = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
+    if user and group:
+        for path in paths:
+            os.chown(path, int(user), int(group))
+
+
 def require_packages(*, size: str, progress: Progress, also: Iterable[tuple[str, str]] = ()) -> None:
     """Install the system packages that are missing where that is possible, else name them in one sentence."""
     needed = _BASE | (_NODE if size == parts.FULL else {}) | dict(also)

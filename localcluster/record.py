@@ -4,14 +4,34 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from localcluster import parts
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a person chooses about a cluster."""
+    """What a cluster was made with."""
 
     size: str
     gpus: int = 8
     scrape_interval: str = "5s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is asked for; what is left open stays as it is in a cluster that exists."""
+
+    size: str
+    gpus: int | None = None
+    scrape_interval: str | None = None
+
+    def settle(self, old: Options | None) -> Options:
+        """Return what the cluster should be, given what it was. It never shrinks: a larger one serves as well."""
+        base = old or Options(size=self.size)
+        return Options(
+            size=max(base.size, self.size, key=parts.SIZES.index),
+            gpus=base.gpus if self.gpus is None else self.gpus,
+            scrape_interval=self.scrape_interval or base.scrape_interval,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

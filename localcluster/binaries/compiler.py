@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -84,23 +85,38 @@ def _compile(*, go: str, module: Path, packages: Sequence[str], output: str, tot
         )
     )
     command = [go, "build", "-v", "-tags", _tags(), "-ldflags", flags, "-o", f"{output}/", *packages]
+    lines: list[str] = []
     with subprocess.Popen(command, cwd=module, env=environment(), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        lines = _follow(process.stderr, total=total + _LINK_WEIGHT * len(packages), progress=progress)
+        reader = threading.Thread(target=_collect, args=(process.stderr, lines), daemon=True)
+        reader.start()
+        _report(process=process, lines=lines, total=total + _LINK_WEIGHT * len(packages), progress=progress)
+        reader.join()
     if process.returncode != 0:
         msg = f"go build failed: {' / '.join(lines[-6:])}"
         raise ClusterError(msg)
 
 
-def _follow(stream: Iterable[str], *, total: int, progress: Progress) -> list[str]:
-    """Report progress from the package names that the compiler prints; return what it printed."""
-    began = reported = time.monotonic()
-    lines: list[str] = []
-    for line in stream:
-        lines.append(line.strip())
-        now = time.monotonic()
-        if now - reported >= _REPORT_EVERY_S:
-            reported = now
-            left = (now - began) / len(lines) * max(total - len(lines), 0) / 60
-            progress.say(f"compiled {len(lines)} of {total} packages, about {left:.0f} min left")
-    return lines
+def _collect(stream: Iterable[str], lines: list[str]) -> None:
+    lines.extend(line.strip() for line in stream)
+
+
+def _report(*, process: "subprocess.Popen[str]", lines: list[str], total: int, progress: Progress) -> None:
+    """Say every few seconds how many packages the compiler has named, until it ends.
+
+    Packages that it finds in its cache are not named: they are noticed as work that turns out not to be left.
+    """
+    began, last = time.monotonic(), 0
+    while True:
+        try:
+            process.wait(timeout=_REPORT_EVERY_S)
+        except subprocess.TimeoutExpired:
+            done = len(lines)
+            if done == last:
+                progress.say(f"compiled {done} packages, linking programs")
+            else:
+                left = (time.monotonic() - began) / done * max(total - done, 0) / 60
+                progress.say(f"compiled {done} of at most {total} packages, about {left:.0f} min left at most")
+            last = done
+        else:
+            return

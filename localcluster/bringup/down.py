@@ -26,12 +26,13 @@ def wipe(layout: Layout) -> None:
     for path in _entries(layout.root):
         if path.name not in _KEPT:
             _remove(path)
+    if not _entries(layout.root):
+        purge(layout)
 
 
 def purge(layout: Layout) -> None:
     """Remove the state of a stopped cluster, images included."""
     _remove(layout.root)
-    layout.lock.unlink(missing_ok=True)
 
 
 def _entries(folder: Path) -> list[Path]:

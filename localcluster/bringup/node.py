@@ -5,6 +5,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 
 from localcluster import network
 from localcluster.binaries.gateway_files import NAMESPACE
@@ -27,13 +28,13 @@ def loading_images(*, layout: Layout, progress: Progress) -> Iterator[Future[Non
         yield pool.submit(load_own, layout=layout, progress=progress)
 
 
-def install(*, api: Api, record: Record, images: Future[None], progress: Progress) -> None:
+def install(*, api: Api, record: Record, since: datetime, images: Future[None], progress: Progress) -> None:
     """Install everything, then wait for each piece to be seen working."""
     with progress.stage("installing DNS, storage, gateway and metrics"):
         namespace: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         api.install_all([namespace, *base.manifests(record), *manifests.read("node")])
     with progress.stage("waiting for the node"):
-        wait_until(lambda: condition(api.get(_NODE), "Ready"), what="the node to be ready", timeout=_TIMEOUT_S)
+        wait_until(lambda: _reported(api.get(_NODE), since=since), what="the node to be ready", timeout=_TIMEOUT_S)
         advertise_gpus(api=api, count=record.options.gpus)
     with progress.stage("waiting for images"):
         images.result()
@@ -49,6 +50,20 @@ def install(*, api: Api, record: Record, images: Future[None], progress: Progres
     with progress.stage("waiting for Prometheus"):
         ready = record.ports["prometheus"], "/-/ready"
         wait_until(lambda: _answers(*ready), what="Prometheus to answer", timeout=_TIMEOUT_S)
+
+
+def _reported(node: Object | None, *, since: datetime) -> bool:
+    """Return whether the node's present kubelet says that it is ready; an earlier one's word may still stand there.
+
+    When a kubelet starts anew it forgets GPUs that it was told of: what is advertised has to come after its report.
+    """
+    conditions = ((node or {}).get("status") or {}).get("conditions") or []
+    return any(
+        entry["type"] == "Ready"
+        and entry["status"] == "True"
+        and datetime.fromisoformat(entry["lastHeartbeatTime"]) >= since.replace(microsecond=0)
+        for entry in conditions
+    )
 
 
 def advertise_gpus(*, api: Api, count: int) -> None:

@@ -5,21 +5,20 @@ import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from localcluster import binaries, certs, cgroups, configuration, doors, host, namespaces, parts
-from localcluster.bringup import base, node
+from localcluster.bringup import base, node, running
 from localcluster.bringup.down import stop, wipe
 from localcluster.errors import ClusterError
-from localcluster.inside.supervisor import described_parts
 from localcluster.kube import Api
 from localcluster.layout import Layout
 from localcluster.plan import Plan
 from localcluster.progress import Progress, wait_until
-from localcluster.record import Options, Record
+from localcluster.record import Options, Record, Wish
 
 _API_TIMEOUT_S = 60
-_PARTS_TIMEOUT_S = 30
 
 
 @contextlib.contextmanager
@@ -34,11 +33,12 @@ def locked(layout: Layout) -> Iterator[None]:
         os.close(descriptor)
 
 
-def up(*, layout: Layout, options: Options, bin_dir: Path | None, progress: Progress) -> Record:
+def up(*, layout: Layout, wish: Wish, bin_dir: Path | None, progress: Progress) -> Record:
     """Return the record of a cluster that works, starting or repairing it where it does not."""
     host.require_linux()
     with locked(layout):
-        if (record := _working(layout=layout, options=options)) is not None:
+        options = wish.settle(old.options if (old := Record.read(layout.record)) else None)
+        if (record := running.repaired(layout=layout, options=options, progress=progress)) is not None:
             progress.say(f"cluster {layout.name} is up")
             return record
         host.require_packages(size=options.size, progress=progress)
@@ -56,26 +56,11 @@ def up(*, layout: Layout, options: Options, bin_dir: Path | None, progress: Prog
             return _start(layout=layout, options=options, tools=tools, progress=progress)
 
 
-def _working(*, layout: Layout, options: Options) -> Record | None:
-    """Return the record if the cluster runs, was brought up completely, answers, and is large enough."""
-    record = Record.read(layout.record)
-    if record is None or not record.ready or namespaces.find(state=layout.root) is None:
-        return None
-    if options.size == parts.FULL and record.options != options:
-        return None
-    try:
-        running = all(part["running"] for part in described_parts(layout.control_socket).values())
-        with Api(kubeconfig=layout.kubeconfig) as api:
-            return record if running and api.ready() else None
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 def _stop_what_is_left(*, layout: Layout, progress: Progress) -> bool:
     """Kill the rest of an earlier run; return whether it left data to start from."""
-    running = namespaces.find(state=layout.root) is not None
+    alive = namespaces.find(state=layout.root) is not None
     kept = (layout.root / "etcd").exists()
-    if running or kept:
+    if alive or kept:
         progress.say(f"cluster {layout.name} is not whole: starting it again with the data it has")
         stop(layout)
     return kept
@@ -110,21 +95,25 @@ def _start(*, layout: Layout, options: Options, tools: binaries.Toolset, progres
 def _prepare(*, layout: Layout, options: Options, tools: binaries.Toolset, record: Record) -> None:
     for folder in (layout.root, layout.logs):
         folder.mkdir(parents=True, exist_ok=True)
-    layout.root.chmod(0o755)
+    # Keys lie here, and whoever can reach the control socket can end parts of the cluster.
+    layout.root.chmod(0o700)
     tools.link_into(layout.bin)
     certs.ensure(pki=layout.pki)
     runc = host.find("runc") or "runc"
     configuration.write(layout=layout, size=options.size, runc=runc, scrape_interval=options.scrape_interval)
     server = f"https://127.0.0.1:{record.ports['api']}"
-    layout.kubeconfig.touch(mode=0o600)
     layout.kubeconfig.write_text(certs.kubeconfig(pki=layout.pki, identity="admin", server=server, name=layout.name))
+    layout.kubeconfig.chmod(0o600)
+    layout.audit_log.touch()
     record.write(layout.record)
+    host.give_to_caller(layout.root, layout.logs, layout.kubeconfig, layout.audit_log, layout.record)
     if options.size == parts.FULL:
         cgroups.make(name=layout.cgroup)
 
 
 def _finish(*, layout: Layout, record: Record, progress: Progress) -> Record:
     """Wait for the API server, install what belongs to the cluster, and note that it is ready."""
+    began = datetime.now(tz=UTC)
     with Api(kubeconfig=layout.kubeconfig) as api:
         if record.options.size == parts.CONTROL_PLANE:
             _await_api_server(layout=layout, api=api, progress=progress)
@@ -132,8 +121,8 @@ def _finish(*, layout: Layout, record: Record, progress: Progress) -> Record:
         else:
             with node.loading_images(layout=layout, progress=progress) as images:
                 _await_api_server(layout=layout, api=api, progress=progress)
-                node.install(api=api, record=record, images=images, progress=progress)
-    _await_parts(layout)
+                node.install(api=api, record=record, since=began, images=images, progress=progress)
+    running.await_parts(layout)
     record = replace(record, ready=True)
     record.write(layout.record)
     progress.say(f"cluster {layout.name} is up")
@@ -147,15 +136,8 @@ def _await_api_server(*, layout: Layout, api: Api, progress: Progress) -> None:
             what="the API server",
             timeout=_API_TIMEOUT_S,
             interval=0.1,
-            hint=lambda: _dead_parts(layout),
+            hint=lambda: running.what_is_down(layout),
         )
-
-
-def _await_parts(layout: Layout) -> None:
-    def all_ready() -> bool:
-        return all(part["ready"] for part in described_parts(layout.control_socket).values())
-
-    wait_until(all_ready, what="every part to answer", timeout=_PARTS_TIMEOUT_S, hint=lambda: _dead_parts(layout))
 
 
 def _alive(layout: Layout) -> bool:
@@ -164,13 +146,3 @@ def _alive(layout: Layout) -> bool:
         msg = f"the cluster's namespaces could not be set up; see {layout.logs / 'supervisor.log'}"
         raise ClusterError(msg)
     return True
-
-
-def _dead_parts(layout: Layout) -> str:
-    """Name the parts that are down and where their logs are, for an error message."""
-    try:
-        described = described_parts(layout.control_socket)
-        down = [name for name, part in described.items() if not part["running"]]
-    except (OSError, ValueError, KeyError):
-        down = ["supervisor"]
-    return f"not running: {', '.join(down) or 'nothing'}; logs in {layout.logs}"

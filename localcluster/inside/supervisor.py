@@ -97,7 +97,7 @@ def _listen(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     control.bind(str(path))
-    path.chmod(0o600)
+    path.chmod(0o666)  # the folder that it lies in is its owner's alone
     control.listen(16)
     return control
 
