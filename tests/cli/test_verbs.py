@@ -18,7 +18,7 @@ def candidate(of: Release) -> Candidate:
     return of.status.candidate
 
 
-def annotations(of: Order) -> dict[str, str]:
+def written(of: Order) -> dict[str, str]:
     return dict(of.patch["metadata"]["annotations"])
 
 
@@ -35,8 +35,8 @@ def annotations(of: Order) -> dict[str, str]:
 )
 def test_an_order_names_revision_attempt_and_step(verb: Verb, of: Release, value: str) -> None:
     given = order(verb, of, token="t0")
-    assert annotations(given) == {f"modelrelease.dev/{verb}": value}
-    ((latch, command),) = unhandled(annotations(given), of.status.handled)
+    assert written(given) == {f"modelrelease.dev/{verb}": value}
+    ((latch, command),) = unhandled(written(given), of.status.handled)
     assert latch == given.latch
     assert command is not None
     if verb is not Verb.RETRY:
@@ -45,7 +45,7 @@ def test_an_order_names_revision_attempt_and_step(verb: Verb, of: Release, value
 
 def test_an_approval_does_not_mean_another_step_or_try() -> None:
     given = order(Verb.APPROVE, release(), token="t0")
-    ((_, command),) = unhandled(annotations(given), ())
+    ((_, command),) = unhandled(written(given), ())
     assert command is not None
     assert not command.means(candidate(in_stage("Step", step=3)))
     assert not command.means(candidate(in_stage("Step", attempt=2)))
