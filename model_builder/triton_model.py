@@ -5,11 +5,15 @@ below version 2) are all it may use. It believes nothing but the ONNX session: n
 dimension come from there.
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported: a model server reports to nobody
+
 import onnxruntime  # type: ignore[import-untyped]
 import triton_python_backend_utils as triton  # type: ignore[import-not-found]
 

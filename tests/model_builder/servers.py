@@ -117,7 +117,7 @@ class Triton:
     http: str
     grpc: str
     metrics: str
-    log: Path
+    home: Path
 
 
 @contextlib.contextmanager
@@ -125,6 +125,8 @@ def triton(folder: Path) -> Iterator[Triton]:
     files = install_triton()
     repository, log = folder / "models", folder / "triton.log"
     repository.mkdir()
+    home = folder / "home"
+    home.mkdir()
     http, grpc, metrics = free_ports(3)
     addresses = [f"--{kind}-address=127.0.0.1" for kind in ("http", "grpc", "metrics")]
     command = [
@@ -141,7 +143,7 @@ def triton(folder: Path) -> Iterator[Triton]:
     libraries = [str(files.server / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR")]
     # The backend's interpreter is isolated: PYTHONPATH means nothing to it, the first python3 of PATH means everything.
     path = f"{files.environment / 'bin'}:{os.environ['PATH']}"
-    environment = {"LD_LIBRARY_PATH": ":".join(libraries), "PATH": path}
+    environment = {"LD_LIBRARY_PATH": ":".join(libraries), "PATH": path, "HOME": str(home), "XDG_CACHE_HOME": str(home)}
     with running(command, environment=environment, log=log) as process:
         wait_for(f"http://127.0.0.1:{http}/v2/health/live", process=process, log=log)
         yield Triton(
@@ -149,7 +151,7 @@ def triton(folder: Path) -> Iterator[Triton]:
             http=f"http://127.0.0.1:{http}",
             grpc=f"127.0.0.1:{grpc}",
             metrics=f"http://127.0.0.1:{metrics}/metrics",
-            log=log,
+            home=home,
         )
 
 

@@ -77,6 +77,7 @@ def test_golden_requests_get_their_golden_answers(
     total, line = counter(triton, "nv_inference_request_success", "golden")
     assert total == 5 + 5 + 1 + 16
     assert '_revision="r7"' in line
+    assert list(triton.home.rglob("*")) == []  # ONNX Runtime would keep its telemetry there
 
 
 def test_the_server_says_what_the_contract_says(
