@@ -9,11 +9,11 @@ from typing import Any
 
 import kopf
 import pytest
-from modelrelease.adapters.errors import Unavailable
+from modelrelease.adapters.errors import KindAbsent, Unavailable
 from modelrelease.adapters.kinds import CACHED, CHILDREN, KINDS
 from modelrelease.adapters.kube import Listed
 from modelrelease.domain import naming
-from modelrelease.runtime.handlers import Informer, PatientBackoff, Resync, in_cluster_server, settings
+from modelrelease.runtime.handlers import Informer, NewKinds, PatientBackoff, Resync, in_cluster_server, settings
 from modelrelease.runtime.metrics import Metrics
 from modelrelease.runtime.queue import WorkQueue
 from modelrelease.runtime.store import Store
@@ -130,7 +130,7 @@ def test_every_cached_kind_has_one_handler_and_children_are_selected_by_the_serv
     assert {(s.group, s.version, s.any_name) for s in selectors} == {
         (KINDS[name].group, KINDS[name].version, KINDS[name].plural) for name in CACHED
     }
-    chosen = settings(scanning=True)
+    chosen = settings()
     assert len(chosen.watching.label_selectors) == len(CHILDREN)
     assert set(chosen.watching.label_selectors.values()) == {f"{naming.LABEL_MANAGED_BY}={naming.MANAGED_BY}"}
 
@@ -139,11 +139,11 @@ def test_kopf_neither_writes_nor_keeps_anything() -> None:
     registry = informer().registry()
     for others in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
         assert not others.get_all_handlers()
-    assert not settings(scanning=True).posting.enabled
+    assert not settings().posting.enabled
 
 
 def test_kopf_asks_for_whole_seconds_and_never_gives_up() -> None:
-    chosen = settings(scanning=False)
+    chosen = settings()
     assert isinstance(chosen.watching.server_timeout, int), "it becomes a query parameter as it is"
     assert chosen.watching.client_timeout is not None
     assert chosen.watching.client_timeout > chosen.watching.server_timeout
@@ -181,11 +181,10 @@ class Lists:
         return Listed(items=tuple(self.releases) if kind == naming.KIND else (), resource_version="50")
 
 
-async def resync(kube: Lists, *, scanning: bool = True) -> tuple[WorkQueue, Store, asyncio.Task[None]]:
+async def resync(kube: Lists) -> tuple[WorkQueue, Store, asyncio.Task[None]]:
     queue, store = WorkQueue(wall=wall), Store()
-    store.absent = frozenset({"HTTPRoute"})
     kube_: Any = kube
-    task = asyncio.create_task(Resync(store=store, kube=kube_, queue=queue, scanning=scanning).run())
+    task = asyncio.create_task(Resync(store=store, kube=kube_, queue=queue).run())
     await asyncio.sleep(0)
     return queue, store, task
 
@@ -217,12 +216,25 @@ async def test_a_failed_list_is_tried_again_soon() -> None:
 
 
 @virtual
-async def test_a_kind_that_appears_ends_a_process_that_cannot_scan_for_it() -> None:
-    _, _, task = await resync(Lists(), scanning=False)
-    await asyncio.wait_for(task, 60)
-    _, _, other = await resync(Lists(), scanning=True)
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(other, 5000)
+async def test_a_kind_that_is_installed_later_is_noticed_and_only_that() -> None:
+    class Kinds:
+        installed = False
+        asked: list[str]
+
+        async def list(self, kind: str, **_: Any) -> Listed:
+            self.asked.append(kind)
+            if not self.installed:
+                raise KindAbsent("unknown")
+            return Listed(items=(), resource_version="1")
+
+    kube: Any = Kinds()
+    kube.asked = []
+    task = asyncio.create_task(NewKinds(kube=kube, absent=frozenset({"HTTPRoute"}), namespace=None).run())
+    await asyncio.sleep(1000)
+    assert not task.done()
+    assert set(kube.asked) == {"HTTPRoute"}
+    kube.installed = True
+    await asyncio.wait_for(task, 7)
 
 
 def test_kopf_is_given_no_default_registry() -> None:

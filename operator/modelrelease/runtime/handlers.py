@@ -28,6 +28,8 @@ from modelrelease.runtime.store import Store, release_of
 
 log = logging.getLogger(__name__)
 
+_OURS = {naming.LABEL_MANAGED_BY: naming.MANAGED_BY}
+
 Place = tuple[str, str, int | None]  # phase, the candidate's revision, its step
 
 
@@ -119,13 +121,10 @@ def _place(release: Manifest) -> Place:
     return status.get("phase") or "", candidate.get("revision") or "", candidate.get("step")
 
 
-def settings(*, scanning: bool) -> kopf.OperatorSettings:
-    """Return kopf's settings: only watch, never write, never give up, notice a watch that fell silent.
-
-    `scanning` needs the right to list CRDs in the whole cluster.
-    """
+def settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: only watch, never write, never give up, notice a watch that fell silent."""
     chosen = kopf.OperatorSettings()
-    chosen.scanning.disabled = not scanning
+    chosen.scanning.disabled = True  # see NewKinds
     chosen.posting.enabled = False
     chosen.persistence.finalizer = f"{naming.GROUP}/unused"  # no handler needs one; never kopf's own name
     chosen.networking.error_backoffs = PatientBackoff()
@@ -137,7 +136,7 @@ def settings(*, scanning: bool) -> kopf.OperatorSettings:
     chosen.watching.chunk_size = 500
     chosen.queueing.idle_timeout = 0.05  # a finished object's task holds memory and nothing of use
     chosen.process.ultimate_exiting_timeout = 20.0
-    selector = f"{naming.LABEL_MANAGED_BY}={naming.MANAGED_BY}"
+    selector = ",".join(f"{name}={value}" for name, value in _OURS.items())
     for name in CHILDREN:
         kind = KINDS[name]
         chosen.watching.label_selectors[kind.group, kind.version, kind.plural] = selector
@@ -146,38 +145,55 @@ def settings(*, scanning: bool) -> kopf.OperatorSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Resync:
-    """Lists everything now and then and looks at every release: the net under every lost event.
-
-    Without `scanning` kopf learns of a kind that is installed later only at its start, so
-    its appearance ends this task, and with it the process.
-    """
+    """Lists everything now and then and looks at every release: the net under every lost event."""
 
     store: Store
     kube: Kube
     queue: WorkQueue
-    scanning: bool
     first: float = 30.0  # soon: what was deleted between the first list and the start of the watches
     period: float = 600.0
-    hurried: float = 60.0  # after a failure, and while a kind is awaited
+    retry: float = 60.0
 
     async def run(self) -> None:
-        """Resync until a kind appears that can't be watched."""
-        missing = self.store.absent
+        """Resync for good."""
         wait = self.first
         while True:
             await asyncio.sleep(_jittered(wait))
-            awaited = bool(missing) and not self.scanning
-            wait = self.hurried if awaited else self.period
             try:
                 await self.store.resync(self.kube)
             except ApiError as error:
                 log.warning("the periodic list failed and is tried again: %s", error)
-                wait = self.hurried
+                wait = self.retry
                 continue
+            wait = self.period
             for key in self.store.releases():
                 self.queue.add_after(key, _jittered(self.period / 20))
-            if awaited and missing - self.store.absent:
-                log.info("new kinds: %s; starting anew to watch them", ", ".join(sorted(missing - self.store.absent)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewKinds:
+    """Notices that a kind was installed which was not there at the start, and so is not watched.
+
+    kopf could scan for new kinds itself, but it asks what there is at the very moment that the
+    API server announces a CRD, when its answer may still lack it, and then not again. It also
+    needs the right to list CRDs. A start anew needs neither luck nor rights.
+    """
+
+    kube: Kube
+    absent: frozenset[str]
+    namespace: str | None
+    period: float = 5.0
+
+    async def run(self) -> None:
+        """Return when such a kind is there."""
+        while True:
+            await asyncio.sleep(_jittered(self.period))
+            for kind in sorted(self.absent):
+                try:
+                    await self.kube.list(kind, namespace=self.namespace, labels=_OURS)
+                except ApiError:
+                    continue
+                log.info("%s is installed now: starting anew to watch it", kind)
                 return
 
 

@@ -20,7 +20,7 @@ from modelrelease.adapters.kinds import Manifest
 from modelrelease.adapters.kube import Kube
 from modelrelease.domain import naming
 from modelrelease.runtime.config import Config
-from modelrelease.runtime.handlers import Informer, Resync, settings
+from modelrelease.runtime.handlers import Informer, NewKinds, Resync, settings
 from modelrelease.runtime.health import Health
 from modelrelease.runtime.leader import Elector
 from modelrelease.runtime.metrics import Metrics
@@ -78,7 +78,9 @@ class Operator:
         workers = Workers(
             queue=queue, reconciler=self.make_reconciler(store), metrics=self.metrics, count=self.config.workers
         )
-        resync = Resync(store=store, kube=self.kube, queue=queue, scanning=self.config.clusterwide)
+        resync = Resync(store=store, kube=self.kube, queue=queue)
+        scope = None if self.config.clusterwide else self.config.namespaces[0]
+        kinds = NewKinds(kube=self.kube, absent=store.absent, namespace=scope)
         for key in store.releases():
             queue.add(key)
         self.metrics.show(queue=queue, releases=lambda: _releases(store))
@@ -86,6 +88,8 @@ class Operator:
         informer.remember()
         workers.start()
         parts = [asyncio.create_task(workers.wait()), asyncio.create_task(resync.run())]
+        if store.absent:
+            parts.append(asyncio.create_task(kinds.run()))
         # Last, for at its end kopf cancels every task that is younger than itself.
         ended = asyncio.Event()
         watches = asyncio.create_task(self._watch(informer, ended))
@@ -109,7 +113,7 @@ class Operator:
         try:
             await kopf.operator(
                 registry=informer.registry(),
-                settings=settings(scanning=self.config.clusterwide),
+                settings=settings(),
                 standalone=True,
                 clusterwide=self.config.clusterwide,
                 namespaces=self.config.namespaces,
