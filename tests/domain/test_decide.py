@@ -178,6 +178,20 @@ def test_promote_skips_the_remaining_steps_and_then_ends_the_bake() -> None:
     until(world, lambda s: s.stable and s.stable.version == "2", rounds=3)
 
 
+def test_a_promotion_meant_for_a_step_does_not_end_the_bake() -> None:
+    """It was written while the last step ran, and seen only after the move to the bake."""
+    world = released("1")
+    world.edit(a_spec("2"))
+    at_step(world, 1)
+    candidate = world.status.candidate
+    assert candidate
+    late = commands.format_command(revision=candidate.revision, attempt=candidate.attempt, step=1, token="x")
+    until(world, lambda s: s.candidate and s.candidate.bake_started_at)
+    world.annotations[commands.annotation(Verb.PROMOTE)] = late
+    world.reconcile()
+    assert world.status.candidate and world.status.candidate.stage is Stage.BAKE
+
+
 def test_a_command_is_obeyed_once_however_often_it_is_seen() -> None:
     world = released("1")
     world.quality[rev("2")] = "bad"

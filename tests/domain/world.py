@@ -27,8 +27,8 @@ from modelrelease.domain.observed import (
     Meta,
     Metric,
     Observed,
-    Problem,
     ProbeResult,
+    Problem,
     Protocol,
     Record,
     RouteFacts,
@@ -385,7 +385,7 @@ class World:
             self.environment()
             plan = self.reconcile()
             quiet = quiet + 1 if self.writes == before and plan.wake_at is None else 0
-            if quiet == 3:  # noqa: PLR2004
+            if quiet == 3:
                 return
             self.advance(seconds)
         raise AssertionError(f"never at rest: {self.status_json}")

@@ -55,9 +55,12 @@ def _phase(context: Context, wait: Wait | None, *, overdue: bool) -> str:
 
 
 def _step(candidate: Candidate | None) -> str:
-    if candidate is None or candidate.step is None:
+    if candidate is None:
         return ""
-    return f"{candidate.step + 1}/{len(candidate.ladder)}"
+    total = len(candidate.ladder)
+    if candidate.stage is Stage.BAKE:
+        return f"{total}/{total}"
+    return "" if candidate.step is None else f"{candidate.step + 1}/{total}"
 
 
 def _waiting_for(context: Context, wait: Wait | None) -> WaitingFor | None:

@@ -187,7 +187,7 @@ def _raise(context: Context) -> Status:
     following = candidate.step + 1
     if candidate.skip or following == len(candidate.ladder):
         return context.with_candidate(
-            replace(on, stage=Stage.BAKE, skip=False, weight=replace(on.weight, desired=FULL))
+            replace(on, stage=Stage.BAKE, step=None, skip=False, weight=replace(on.weight, desired=FULL))
         )
     weight = replace(on.weight, desired=candidate.ladder[following])
     return context.with_candidate(replace(on, step=following, step_started_at=None, weight=weight))
