@@ -1,0 +1,1 @@
+"""The demo: under real traffic a model is built, canaried and promoted, and bad ones are stopped."""

@@ -1,0 +1,75 @@
+"""The stage of the demo: a local cluster of its own with the images, or a cluster that exists."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from localcluster import api
+from localcluster.demo.kube import Kube, find_kubectl
+from localcluster.demo.settings import NAMESPACE, Settings
+from localcluster.errors import ClusterError
+from localcluster.progress import Progress
+
+SCRAPE_INTERVAL = "2s"
+GPUS = 4
+# In the order in which they are needed: the operator starts while the large ones are still to come.
+IMAGES = ("operator", "puller", "builder", "triton")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Where the demo plays."""
+
+    kube: Kube
+    gateway_address: str
+    hint: str
+    """What a person types to look around there."""
+
+
+@contextmanager
+def stage(*, settings: Settings, progress: Progress) -> Iterator[Stage]:
+    """Set the stage, and clear it at the end unless it shall be kept."""
+    opened = _existing(settings) if settings.context is not None else _local(settings=settings, progress=progress)
+    with opened as found:
+        yield found
+
+
+@contextmanager
+def _local(*, settings: Settings, progress: Progress) -> Iterator[Stage]:
+    try:
+        cluster = api.ensure(name=settings.name, gpus=GPUS, scrape_interval=SCRAPE_INTERVAL)
+        for image in IMAGES:
+            with progress.stage(f"giving the node the image {image}"):
+                cluster.load(image)
+        os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
+        yield Stage(
+            kube=Kube(kubectl=str(cluster.layout.bin / "kubectl")),
+            gateway_address=cluster.gateway_address,
+            hint=f"export KUBECONFIG={cluster.kubeconfig}",
+        )
+    finally:
+        if not settings.keep:
+            with progress.stage("taking the cluster down (programs and images are kept)"):
+                api.take_down(name=settings.name)
+
+
+@contextmanager
+def _existing(settings: Settings) -> Iterator[Stage]:
+    assert settings.gateway_address is not None
+    kube = Kube(kubectl=find_kubectl(), context=settings.context)
+    if kube.get("namespace", NAMESPACE):
+        msg = (
+            f"the cluster of context {settings.context} has a namespace {NAMESPACE!r} already, which the demo would "
+            f"use and remove: delete it if an earlier demo left it, `kubectl delete namespace {NAMESPACE}`"
+        )
+        raise ClusterError(msg)
+    try:
+        yield Stage(
+            kube=kube,
+            gateway_address=settings.gateway_address,
+            hint=f"kubectl config use-context {settings.context}",
+        )
+    finally:
+        if not settings.keep:
+            kube.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
