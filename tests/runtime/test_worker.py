@@ -45,9 +45,7 @@ class Script:
 
 def start(script: Script, *, count: int = 1, metrics: Metrics | None = None, stuck: float = 120.0) -> Workers:
     queue = WorkQueue(backoff=Backoff(first=1, rng=lambda: 1.0), wall=wall)
-    workers = Workers(
-        queue=queue, reconciler=script, metrics=metrics or Metrics(), count=count, stuck_seconds=stuck
-    )
+    workers = Workers(queue=queue, reconciler=script, metrics=metrics or Metrics(), count=count, stuck_seconds=stuck)
     workers.start()
     return workers
 
