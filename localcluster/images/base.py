@@ -19,21 +19,20 @@ def recipe() -> Mapping[str, object]:
 def make(*, name: str, archive: Path, log: Path) -> None:
     """Write the base image into the file `archive`."""
     root = archive.with_suffix(".rootfs")
-    tools.run(
-        [
-            "mmdebstrap",
-            "--quiet",
-            "--variant=minbase",
-            f"--include={','.join(_PACKAGES)}",
-            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
-            "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-            "--format=tar",
-            SUITE,
-            str(root),
-        ],
-        log=log,
-    )
+    argv = [
+        "mmdebstrap",
+        "--quiet",
+        "--variant=minbase",
+        f"--include={','.join(_PACKAGES)}",
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        "--format=tar",
+        SUITE,
+        str(root),
+    ]
     try:
+        with tools.running(argv, log=log):
+            pass
         oci.write(image=oci.Image(layers=[root], command=["bash"]), name=name, archive=archive)
     finally:
-        root.unlink()
+        root.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from localcluster.binaries import toolset
 from localcluster.errors import ClusterError
 from localcluster.images import base, oci, recipes
 from localcluster.images.buildah import Store
@@ -36,12 +37,12 @@ def build_all(
 def build(name: str, *, progress: Callable[[str], None], binaries: Path | None = None) -> Path:
     """Return the OCI archive of the image called `name`, built if needed.
 
-    `binaries` is the folder of the compiled binaries, by default the one in the cache directory.
+    `binaries` is the folder of the compiled binaries, by default the cluster's cache.
     """
     if name not in recipes.RECIPES:
         msg = f"there is no image {name!r}; choose from {', '.join(NAMES)}"
         raise ClusterError(msg)
-    folder = binaries or cache_dir() / "bin"
+    folder = binaries or toolset.folder() / "bin"
     key = recipes.key(name=name, binaries=folder)
     return _cache().get(name=name, key=key, make=lambda archive: _timed(name, archive, folder, progress))
 
@@ -49,7 +50,7 @@ def build(name: str, *, progress: Callable[[str], None], binaries: Path | None =
 def find(name: str, *, binaries: Path | None = None) -> Path | None:
     """Return the archive if the image with its present content has been built."""
     try:
-        key = recipes.key(name=name, binaries=binaries or cache_dir() / "bin")
+        key = recipes.key(name=name, binaries=binaries or toolset.folder() / "bin")
     except ClusterError:
         return None
     path = _cache().path(name=name, key=key)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-import tempfile
+import tarfile
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -54,36 +54,50 @@ class Store:
             str(context),
             log=log,
         )
-        with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
-            # Uncompressed: buildah's own OCI archives come compressed with gzip whatever it is told, which takes longer
-            # than all the rest, and unpacking takes longer too.
-            self._run("push", "--quiet", "--disable-compression", name, f"dir:{folder}", log=log)
-            _pack(folder=Path(folder), name=name, archive=archive, earlier=earlier)
+        self._pack(name=name, archive=archive, earlier=earlier, log=log)
+
+    def _pack(self, *, name: str, archive: Path, earlier: Iterable[Path], log: Path) -> None:
+        """Write an image of the store into an archive.
+
+        buildah's own OCI archives come compressed with gzip whatever it is told, which takes longer than all the rest,
+        and so does unpacking them. Docker's form is not compressed: it is read as it is written, without touching the
+        disk.
+        """
+        with ExitStack() as stack:
+            known: dict[str, IO[bytes]] = {}
+            for other in earlier:
+                known.update(stack.enter_context(oci.layers_of(other)))
+            out, into = os.pipe()
+            stream = stack.enter_context(os.fdopen(out, "rb"))
+            argv = self._argv("push", "--quiet", "--disable-compression", name, f"docker-archive:/dev/fd/{into}:{name}")
+            with tools.running(argv, log=log, hand_over=into):
+                config, layers = _unpack(stream=stream, known=known, stack=stack)
+            oci.assemble(config=config, layers=layers, name=name, archive=archive)
 
     def _run(self, verb: str, *options: str, log: Path) -> None:
+        with tools.running(self._argv(verb, *options), log=log):
+            pass
+
+    def _argv(self, verb: str, *options: str) -> list[str]:
         # What it runs with must vanish at a reboot, so it lies outside the folder, under a name of its own.
         running = Path("/run") / f"modelrelease-buildah-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}"
         store = ["--root", str(self.folder), "--runroot", str(running), "--storage-driver", "overlay"]
-        tools.run(["buildah", *store, verb, *options], log=log, env={**os.environ, "STORAGE_OPTS": ""})
+        return ["buildah", *store, verb, *options]
 
 
-def _pack(*, folder: Path, name: str, archive: Path, earlier: Iterable[Path]) -> None:
-    """Turn a folder of buildah's, whose blobs are files named by their digests, into an archive."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    config = (folder / _file(manifest["config"])).read_bytes()
-    with ExitStack() as stack:
-        known: dict[str, IO[bytes]] = {}
-        for other in earlier:
-            known.update(stack.enter_context(oci.layers_of(other)))
-        layers = []
-        for layer in manifest["layers"]:
-            found = known.get(layer["digest"])
-            if found is None:
-                content = stack.enter_context((folder / _file(layer)).open("rb"))
-                found = stack.enter_context(oci.compressed(content))
-            layers.append(found)
-        oci.assemble(config=config, layers=layers, name=name, archive=archive)
-
-
-def _file(descriptor: Mapping[str, str]) -> str:
-    return descriptor["digest"].removeprefix("sha256:")
+def _unpack(*, stream: IO[bytes], known: Mapping[str, IO[bytes]], stack: ExitStack) -> tuple[bytes, list[IO[bytes]]]:
+    """Read a docker archive from a stream: return the image's configuration and its layers, compressed."""
+    layers: dict[str, IO[bytes]] = {}
+    texts: dict[str, bytes] = {}
+    with tarfile.open(fileobj=stream, mode="r|") as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isfile() else None
+            if content is None:  # a link for older readers
+                continue
+            if member.name.endswith(".tar"):
+                identity = f"sha256:{member.name.removesuffix('.tar')}"
+                layers[member.name] = known.get(identity) or stack.enter_context(oci.compressed(content))
+            elif member.name.endswith(".json"):
+                texts[member.name] = content.read()
+    manifest = json.loads(texts["manifest.json"])[0]
+    return texts[manifest["Config"]], [layers[layer] for layer in manifest["Layers"]]

@@ -6,6 +6,7 @@ Layers are compressed with zstd. What an import waits for is the disk, and a thi
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -21,6 +22,7 @@ _INDEX = "application/vnd.oci.image.index.v1+json"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ def write(*, image: Image, name: str, archive: Path) -> str:
         for layer in image.layers:
             content = stack.enter_context(_layer_tar(layer))
             identities.append(f"sha256:{_sha256(content)}")
+            content.seek(0)
             layers.append(stack.enter_context(compressed(content)))
         config = _encoded(_configuration(image=image, identities=identities))
         return assemble(config=config, layers=layers, name=name, archive=archive)
@@ -93,14 +96,19 @@ def layers_of(archive: Path) -> Iterator[Mapping[str, IO[bytes]]]:
 
 @contextmanager
 def compressed(content: IO[bytes]) -> Iterator[IO[bytes]]:
-    """Give the content of a file compressed."""
-    content.seek(0)
+    """Give what is left to read of `content` compressed."""
     with tempfile.TemporaryFile() as file:
         try:
-            subprocess.run(["zstd", "-q", "-T0", "-c"], stdin=content, stdout=file, check=True)
+            process = subprocess.Popen(["zstd", "-q", "-T0", "-c"], stdin=subprocess.PIPE, stdout=file)
         except FileNotFoundError as error:
-            msg = "the program 'zstd' is needed to make images and is not installed: run `apt-get install zstd`"
+            msg = "images are made with 'zstd', which is not installed: run `apt-get install zstd`"
             raise ClusterError(msg) from error
+        with process:
+            assert process.stdin is not None, "asked for above"
+            shutil.copyfileobj(content, process.stdin, _CHUNK)
+        if process.returncode:
+            msg = f"`zstd` ended with code {process.returncode}: is the disk of {tempfile.gettempdir()} full?"
+            raise ClusterError(msg)
         yield file
 
 

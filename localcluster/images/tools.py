@@ -1,9 +1,10 @@
 """Runs the programs that make images, and says in one sentence what went wrong."""
 
-import shutil
+import os
 import ssl
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from localcluster.errors import ClusterError
@@ -11,17 +12,32 @@ from localcluster.errors import ClusterError
 _SHOWN = 12
 
 
-def run(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
-    """Run a program with its output in the file `log`; raise with the last lines of it if it fails."""
-    if shutil.which(argv[0]) is None:
-        msg = f"the program {argv[0]!r} is needed to build images and is not installed: run `apt-get install {argv[0]}`"
-        raise ClusterError(msg)
+@contextmanager
+def running(argv: Sequence[str], *, log: Path, hand_over: int | None = None) -> Iterator[None]:
+    """Run a program with its output in the file `log`; at the end wait for it.
+
+    If it failed, the error has its last lines. The file descriptor `hand_over` is given to the program and closed here.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
+    handed = () if hand_over is None else (hand_over,)
     with log.open("ab") as output:
-        ended = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, check=False)
-    if ended.returncode:
+        try:
+            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=handed)
+        except FileNotFoundError as error:
+            msg = f"images are made with {argv[0]!r}, which is not installed: run `apt-get install {argv[0]}`"
+            raise ClusterError(msg) from error
+        finally:
+            for descriptor in handed:
+                os.close(descriptor)
+    with process:
+        try:
+            yield
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-_SHOWN:])
-        msg = f"`{argv[0]}` ended with code {ended.returncode}; the whole output is in {log}, it ends with:\n{tail}"
+        msg = f"`{argv[0]}` ended with code {process.returncode}; its whole output is in {log} and ends with:\n{tail}"
         raise ClusterError(msg)
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 from localcluster.images.nocuda import elf
@@ -10,25 +11,25 @@ _MESSAGE = (
     b"This image was built with CUDA=no and has no CUDA libraries. On a GPU, use one that was built with CUDA=yes.\n"
 )
 _COMMON = "libnocuda.so"
-_DRIVER = "libcuda.so.1"  # comes from the node, never from a package; PyTorch looks for it only once it has seen a GPU
+_ENTRY = "libtorch_python.so"
 
 
 def complete(libraries: Path) -> list[str]:
-    """Write a stand-in for each library that those in `libraries` (PyTorch's own) link to and cannot find.
+    """Write a stand-in into `libraries` for each library that importing PyTorch loads and that is nowhere to be found.
 
     Returns the names of what was written.
     """
     packages = libraries.parent.parent
-    files = [*sorted(libraries.glob("*.so*")), *sorted(packages.glob("nvidia/**/*.so*"))]
-    present = {file.name: elf.read(file) for file in files}
-    needed = {name for library in present.values() for name in library.needed} - {*present, _DRIVER}
-    found = {name: loaded for name in sorted(needed) if (loaded := _load(name))}
-    missing = sorted(needed - set(found))
+    files = {file.name: file for file in (*packages.glob("nvidia/**/*.so*"), *libraries.glob("*.so*"))}
+    loaded = _closure(files)
+    needed = {name for library in loaded.values() for name in library.needed} - set(loaded)
+    system = {name: found for name in sorted(needed) if (found := _load(name))}
+    missing = sorted(needed - set(system))
     if not missing:
         return []
-    wanted = {name for library in present.values() for name in library.imports}
-    wanted -= {name for library in present.values() for name in library.exports}
-    elsewhere = [ctypes.CDLL(None), *found.values()]
+    wanted = {name for library in loaded.values() for name in library.imports}
+    wanted -= {name for library in loaded.values() for name in library.exports}
+    elsewhere = [ctypes.CDLL(None), *system.values()]
     functions = sorted(name for name in wanted if not any(hasattr(library, name) for library in elsewhere))
     # All functions live in one library of another name: the linker stops at a library that is named as the home of a
     # versioned symbol and has that symbol without its version.
@@ -36,6 +37,17 @@ def complete(libraries: Path) -> list[str]:
     for name in missing:
         (libraries / name).write_bytes(elf.write(soname=name, needed=_COMMON))
     return missing
+
+
+def _closure(files: Mapping[str, Path]) -> Mapping[str, elf.Library]:
+    """Return those of the files that are loaded with the first."""
+    loaded: dict[str, elf.Library] = {}
+    pending = {_ENTRY}
+    while pending:
+        name = pending.pop()
+        loaded[name] = elf.read(files[name])
+        pending |= (loaded[name].needed & set(files)) - set(loaded)
+    return loaded
 
 
 def _load(name: str) -> ctypes.CDLL | None:

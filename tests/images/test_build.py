@@ -1,0 +1,123 @@
+"""What is built, what is kept, and what makes it be built again."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from localcluster.errors import ClusterError
+from localcluster.images import NAMES, build, build_all, reference, tools
+from localcluster.images.build import find
+from localcluster.images.cache import Cache
+from localcluster.images.recipes import RECIPES, REPOSITORY, Built, key
+
+needs_zstd = pytest.mark.skipif(shutil.which("zstd") is None, reason="layers are compressed with zstd")
+
+
+@pytest.fixture(autouse=True)
+def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MODELRELEASE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def binaries(tmp_path: Path) -> Path:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("coredns", "envoy-gateway"):
+        (folder / name).write_bytes(b"first")
+    return folder
+
+
+@needs_zstd
+def test_image_is_built_once_and_again_when_its_content_changes(binaries: Path) -> None:
+    said: list[str] = []
+    first = build("coredns", progress=said.append, binaries=binaries)
+    assert build("coredns", progress=said.append, binaries=binaries) == first
+    assert len(said) == 1
+    (binaries / "coredns").write_bytes(b"second")
+    assert find("coredns", binaries=binaries) is None
+    second = build("coredns", progress=said.append, binaries=binaries)
+    assert second != first
+    assert find("coredns", binaries=binaries) == second
+    assert len(said) == 2
+
+
+@needs_zstd
+def test_several_are_built_at_once(binaries: Path) -> None:
+    archives = build_all(["coredns", "envoy-gateway"], progress=lambda _: None, binaries=binaries)
+    assert list(archives) == ["coredns", "envoy-gateway"]
+    assert all(archive.is_file() for archive in archives.values())
+
+
+def test_unknown_image_and_missing_binary_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="no image 'operators'; choose from"):
+        build("operators", progress=lambda _: None)
+    with pytest.raises(ClusterError, match="binary 'coredns'"):
+        build("coredns", progress=lambda _: None, binaries=tmp_path)
+
+
+def test_two_archives_of_an_image_are_kept_and_a_failed_build_leaves_none(tmp_path: Path) -> None:
+    cache = Cache(folder=tmp_path)
+    other = cache.get(name="envoy-gateway", key="0" * 16, make=lambda path: path.touch())
+    for age, number in ((3, "1"), (2, "2"), (1, "3")):
+        made = cache.get(name="envoy", key=number * 16, make=lambda path: path.touch())
+        os.utime(made, (1_000_000 - age, 1_000_000 - age))
+
+    def fail(path: Path) -> None:
+        path.touch()
+        raise ClusterError("no")
+
+    with pytest.raises(ClusterError):
+        cache.get(name="envoy", key="4" * 16, make=fail)
+    assert [path.name for path in cache.present("envoy")] == [f"envoy-{'3' * 16}.tar", f"envoy-{'2' * 16}.tar"]
+    assert cache.present("envoy-gateway") == [other]
+
+
+def test_every_target_and_input_of_a_recipe_exists() -> None:
+    for name, recipe in RECIPES.items():
+        if isinstance(recipe, Built):
+            assert f" AS {name}\n" in (REPOSITORY / recipe.file).read_text()
+            assert all((REPOSITORY / path).exists() for path in recipe.inputs)
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if isinstance(recipe, Built)])
+def test_recipe_names_all_that_its_target_copies(name: str) -> None:
+    """Else a change of it would not build the image anew."""
+    recipe = RECIPES[name]
+    assert isinstance(recipe, Built)
+    stages = re.split(r"^FROM .* AS ", (REPOSITORY / recipe.file).read_text(), flags=re.MULTILINE)
+    [stage] = [stage for stage in stages if stage.startswith(f"{name}\n")]
+    copied = {path for line in re.findall(r"^COPY (.*) \S+$", stage, re.MULTILINE) for path in line.split()}
+    copied -= {path for path in copied if path.startswith("--")}
+    assert copied
+    assert all(any(path == known or path.startswith(f"{known}/") for known in recipe.inputs) for path in copied)
+
+
+def test_key_does_not_depend_on_where_binaries_lie(tmp_path: Path) -> None:
+    keys = set()
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        (folder / "coredns").write_bytes(b"same")
+        keys.add(key(name="coredns", binaries=folder))
+    assert len(keys) == 1
+
+
+def test_names_are_those_that_manifests_use() -> None:
+    assert set(NAMES) == {"operator", "builder", "puller", "triton", "envoy", "envoy-gateway", "coredns", "sandbox"}
+    assert reference("operator") == "localhost/modelrelease/operator:dev"
+
+
+def test_failed_program_is_quoted_with_its_last_lines(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(ClusterError, match=r"`sh` ended with code 3; .*\nfor this reason"):
+        with tools.running(["sh", "-c", "echo for this reason; exit 3"], log=log):
+            pass
+
+
+def test_missing_program_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="apt-get install no-such-program"):
+        with tools.running(["no-such-program"], log=tmp_path / "log"):
+            pass
