@@ -112,12 +112,16 @@ def test_names_are_those_that_manifests_use() -> None:
 
 def test_failed_program_is_quoted_with_its_last_lines(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with pytest.raises(ClusterError, match=r"`sh` ended with code 3; .*\nfor this reason"):
-        with tools.running(["sh", "-c", "echo for this reason; exit 3"], log=log):
-            pass
+    with (
+        pytest.raises(ClusterError, match=r"`sh` ended with code 3; .*\nfor this reason"),
+        tools.running(["sh", "-c", "echo for this reason; exit 3"], log=log),
+    ):
+        pass
 
 
 def test_missing_program_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match="apt-get install no-such-program"):
-        with tools.running(["no-such-program"], log=tmp_path / "log"):
-            pass
+    with (
+        pytest.raises(ClusterError, match="apt-get install no-such-program"),
+        tools.running(["no-such-program"], log=tmp_path / "log"),
+    ):
+        pass
