@@ -43,7 +43,7 @@ class Settings:
         if expected * _SHARE_NEEDED < _LEAST_REQUESTS:
             msg = (
                 f"{self.rate:g} requests/s for {self.interval} s give the first step of {STEPS[0]} % only "
-                f"{expected:.0f} requests, too few to judge it: at least {_LEAST_REQUESTS / _SHARE_NEEDED:.0f} are needed; "
+                f"{expected:.0f} requests, but judging it takes {_LEAST_REQUESTS / _SHARE_NEEDED:.0f}: "
                 "raise --rate or --interval"
             )
             raise ClusterError(msg)
