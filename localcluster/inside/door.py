@@ -10,6 +10,7 @@ cable between the two namespaces. Bytes pass untouched: HTTP, gRPC and TLS are t
 import asyncio
 import contextlib
 import socket
+import struct
 import sys
 from functools import partial
 from typing import cast
@@ -56,7 +57,7 @@ class _Side(asyncio.Protocol):
             if exc is None:
                 self.peer.transport.close()
             else:
-                self.peer.transport.abort()
+                _reset(self.peer.transport)
 
     def pause_writing(self) -> None:
         if self.peer is not None and self.peer.transport is not None:
@@ -87,14 +88,22 @@ class _Outside(_Side):
             _, inner = await asyncio.wait_for(connecting, timeout=_CONNECT_S)
         except (OSError, TimeoutError):
             if self.transport is not None:
-                self.transport.abort()
+                _reset(self.transport)
             return
         if self.transport is None:
             if inner.transport is not None:
-                inner.transport.abort()
+                _reset(inner.transport)
             return
         self.peer = inner
         self.transport.resume_reading()
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """End a connection so that the other side sees a failure: a plain end could be taken for the end of an answer."""
+    connection = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 async def _serve(doors: list[str]) -> None:
