@@ -89,6 +89,7 @@ def _tell(*, settings: Settings, show: "Show") -> bool:
     if told.requests:
         picture.draw(told=told, to=settings.out / "demo.png")
         sys.stdout.write(f"\nPicture: {settings.out / 'demo.png'}, numbers: {settings.out / 'demo.json'}\n")
+    host.give_to_caller(settings.out, *settings.out.glob("demo.*"))
     return told.ok
 
 

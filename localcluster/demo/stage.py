@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from localcluster import api
+from localcluster import api, host, images, parts
 from localcluster.demo.kube import Kube, find_kubectl
 from localcluster.demo.settings import NAMESPACE, Settings
 from localcluster.errors import ClusterError
@@ -13,7 +14,6 @@ from localcluster.progress import Progress
 
 SCRAPE_INTERVAL = "2s"
 GPUS = 4
-# In the order in which they are needed: the operator starts while the large ones are still to come.
 IMAGES = ("operator", "puller", "builder", "triton")
 
 
@@ -37,8 +37,13 @@ def stage(*, settings: Settings, progress: Progress) -> Iterator[Stage]:
 
 @contextmanager
 def _local(*, settings: Settings, progress: Progress) -> Iterator[Stage]:
+    host.require_packages(size=parts.FULL, progress=progress, also=host.IMAGES.items())
     try:
-        cluster = api.ensure(name=settings.name, gpus=GPUS, scrape_interval=SCRAPE_INTERVAL)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            # Where they must be built first, that goes on beside the compiling of the cluster's programs.
+            built = pool.submit(images.build_all, IMAGES, progress=progress.say)
+            cluster = api.ensure(name=settings.name, gpus=GPUS, scrape_interval=SCRAPE_INTERVAL)
+            built.result()
         for image in IMAGES:
             with progress.stage(f"giving the node the image {image}"):
                 cluster.load(image)
