@@ -7,7 +7,6 @@ piles up in `watch`; the test delivers it, or loses, repeats and delays it.
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -72,7 +71,7 @@ class Cluster:
     async def get(self, kind: str, *, namespace: str | None, name: str) -> Manifest:
         fault = self.faults.next_read()
         _strike(fault, after=False)
-        found = copy.deepcopy(self._live((kind, namespace or "", name)))
+        found = ownership.clone(self._live((kind, namespace or "", name)))
         _strike(fault, after=True)
         return found
 
@@ -88,7 +87,7 @@ class Cluster:
         _strike(fault, after=False)
         self._known(kind)
         found = tuple(
-            copy.deepcopy(obj)
+            ownership.clone(obj)
             for (k, ns, _), obj in sorted(self.objects.items())
             if k == kind and namespace in (None, ns) and _matches(obj, labels or {}, fields or {})
         )
@@ -109,7 +108,7 @@ class Cluster:
         # As the real one: of an object that is absent, the resourceVersion is not looked at.
         if None not in (live, resource_version) and live["metadata"]["resourceVersion"] != resource_version:
             raise errors.Conflict(f"{ident}: the object has been modified")
-        owners = copy.deepcopy(self._owners.get(ident, {}))
+        owners = {path: set(names) for path, names in self._owners.get(ident, {}).items()}
         before = live if live is not None else self._newborn(ident, manifest)
         clash = ownership.conflicts(live=before, owners=owners, manifest=manifest, manager=manager)
         if clash and not force:
@@ -120,7 +119,7 @@ class Cluster:
         self._owners[ident] = owners
         self.writes.append(Write(verb="apply", kind=ident[0], name=ident[2], manager=manager, changed=changed))
         _strike(fault, after=True)
-        return copy.deepcopy(self.objects[ident])
+        return ownership.clone(self.objects[ident])
 
     async def replace_status(self, manifest: Manifest, *, manager: str) -> Manifest:
         fault = self.faults.next_write()
@@ -129,11 +128,11 @@ class Cluster:
         live = self._live(ident)
         if manifest["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]:
             raise errors.Conflict(f"{ident}: the object has been modified")
-        after = {**copy.deepcopy(live), "status": copy.deepcopy(manifest.get("status", {}))}
+        after = {**ownership.clone(live), "status": ownership.clone(manifest.get("status", {}))}
         changed = self._store(ident, live, after)
         self.writes.append(Write(verb="status", kind=ident[0], name=ident[2], manager=manager, changed=changed))
         _strike(fault, after=True)
-        return copy.deepcopy(self.objects[ident])
+        return ownership.clone(self.objects[ident])
 
     async def delete(self, kind: str, *, namespace: str, name: str, uid: str, resource_version: str) -> Manifest | None:
         fault = self.faults.next_write()
@@ -173,7 +172,7 @@ class Cluster:
         """Change an object in place as a person or a controller does."""
         ident = (kind, namespace, name)
         live = self._live(ident)
-        after = copy.deepcopy(live)
+        after = ownership.clone(live)
         change(after)
         ownership.take(before=live, after=after, owners=self._owners[ident], manager=manager)
         self._store(ident, live, after)
@@ -218,7 +217,7 @@ class Cluster:
         return {"apiVersion": KINDS[ident[0]].api_version, "kind": ident[0], "metadata": meta}
 
     def _born(self, ident: Ident, manifest: Manifest) -> Manifest:
-        newborn, own = self._newborn(ident, manifest), copy.deepcopy(manifest)
+        newborn, own = self._newborn(ident, manifest), ownership.clone(manifest)
         return {**own, "metadata": {**own["metadata"], **newborn["metadata"]}}
 
     def _store(self, ident: Ident, before: Manifest | None, after: Manifest) -> bool:
@@ -233,7 +232,7 @@ class Cluster:
             meta["generation"] = (before or {}).get("metadata", {}).get("generation", 0) + respecified
         self.objects[ident] = after
         event = "ADDED" if before is None else "MODIFIED"
-        self.watch.append(WatchEvent(type=event, kind=ident[0], object=copy.deepcopy(after)))
+        self.watch.append(WatchEvent(type=event, kind=ident[0], object=ownership.clone(after)))
         return True
 
     def _next_version(self) -> str:

@@ -122,7 +122,10 @@ def sync_endpoints(cluster: Cluster, namespace: str) -> None:
         endpoints = [_endpoint(pod) for pod in cluster.all("Pod", namespace) if _selected(pod, selector)]
         meta = service["metadata"]
         name = f"{meta['name']}-slice"
-        if ("EndpointSlice", namespace, name) in cluster.objects:
+        known = cluster.objects.get(("EndpointSlice", namespace, name))
+        if known is not None and known["endpoints"] == endpoints:
+            continue
+        if known is not None:
             cluster.edit("EndpointSlice", namespace, name, lambda piece, e=endpoints: piece.update(endpoints=e))
             continue
         labels = {**(meta.get("labels") or {}), "kubernetes.io/service-name": meta["name"]}
@@ -212,6 +215,8 @@ def settle(cluster: Cluster, *, answer: Mapping[str, Any] = ANSWER) -> None:
 
 def _set_status(cluster: Cluster, obj: Manifest, status: Manifest) -> None:
     meta = obj["metadata"]
+    if cluster.at(obj["kind"], meta["namespace"], meta["name"]).get("status") == status:
+        return  # no news
     cluster.edit(
         obj["kind"],
         meta["namespace"],
