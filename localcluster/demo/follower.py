@@ -11,8 +11,6 @@ from modelrelease.domain.status import Status
 
 from localcluster.demo.records import Moment
 
-_RETRY_S = 1.0
-
 
 class Source(Protocol):
     """What yields a release now and after each change."""
@@ -24,9 +22,9 @@ class Source(Protocol):
 class Follower(threading.Thread):
     """Watches one release in a thread of its own."""
 
-    def __init__(self, *, source: Source, name: str) -> None:
+    def __init__(self, *, source: Source, name: str, retry_s: float = 1.0) -> None:
         super().__init__(name="follower", daemon=True)
-        self._source, self._name = source, name
+        self._source, self._name, self._retry_s = source, name, retry_s
         self._done = threading.Event()
         self._lock = threading.Lock()
         self._statuses: list[Status] = []
@@ -67,7 +65,7 @@ class Follower(threading.Thread):
                         self.take(body)
             except CommandError as error:
                 self.trouble = str(error)
-                self._done.wait(_RETRY_S)
+                self._done.wait(self._retry_s)
 
     def take(self, body: Mapping[str, Any]) -> None:
         """Keep what one change brought."""
