@@ -14,17 +14,22 @@ from modelrelease.domain.status import Candidate, Outcome, Stage, Status, Verdic
 
 def step(context: Context) -> Status | Wait:
     """Follow the ladder: accepted, judged, paused, approved, on."""
-    if (lost := lost_endpoints(context)) is not None:
-        return lost
     if (edited := _edited_ladder(context)) is not None:
         return edited
+    if (first := _watch(context)) is not None:
+        return first
+    return _step_wait(context) or _raise(context)
+
+
+def _watch(context: Context) -> Status | Wait | None:
+    """Look at what goes before any progress: endpoints, acceptance, evidence. None where all is well."""
+    if (lost := lost_endpoints(context)) is not None:
+        return lost
     if (accepted := _accepted(context)) is not None:
         return accepted
     if (judged := _judge_evidence(context)) is not None:
         return context.with_candidate(judged)
-    if _overall(context.candidate) is VerdictValue.FAIL:
-        return _fail(context)
-    return _step_wait(context) or _raise(context)
+    return _fail(context) if _overall(context.candidate) is VerdictValue.FAIL else None
 
 
 def lost_endpoints(context: Context) -> Status | None:
@@ -195,14 +200,8 @@ def _raise(context: Context) -> Status:
 
 def bake(context: Context) -> Status | Wait:
     """Keep the old version loaded behind all the traffic, then make the candidate stable."""
-    if (lost := lost_endpoints(context)) is not None:
-        return lost
-    if (accepted := _accepted(context)) is not None:
-        return accepted
-    if (judged := _judge_evidence(context)) is not None:
-        return context.with_candidate(judged)
-    if _overall(context.candidate) is VerdictValue.FAIL:
-        return _fail(context)
+    if (first := _watch(context)) is not None:
+        return first
     candidate = context.candidate
     started = candidate.bake_started_at
     assert started is not None
