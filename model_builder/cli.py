@@ -16,6 +16,8 @@ from model_builder.errors import BadSpec, BuildError
 from model_builder.progress import reporter
 from model_builder.triton import Backend
 
+_SPEC_HELP = "the build spec: a file, JSON or YAML, or env:NAME for JSON in a variable of the environment"
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
@@ -43,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     build = commands.add_parser("build", help="build an artifact from a spec")
-    build.add_argument("--spec", type=Path, required=True, help="the build spec, JSON or YAML")
+    build.add_argument("--spec", required=True, help=_SPEC_HELP)
     build.add_argument("--out", type=Path, required=True, help="directory of the artifact")
     build.add_argument("--store", help="put the artifact there as well: file:///path or s3://bucket/prefix")
     build.add_argument("--termination-log", type=Path, help="write the result there too, for Kubernetes")
@@ -64,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     passes.set_defaults(command=_passes)
 
     lint = commands.add_parser("lint", help="check a spec without building it")
-    lint.add_argument("--spec", type=Path, required=True)
+    lint.add_argument("--spec", required=True, help=_SPEC_HELP)
     lint.set_defaults(command=_lint)
     return parser
 
@@ -114,4 +116,4 @@ def _lint(options: argparse.Namespace) -> dict[str, Any]:
     from model_builder.spec import load
 
     plan = load(options.spec)
-    return {"spec": str(options.spec), "passes": [step.pass_ for step in plan.spec.recipe], "valid": True}
+    return {"spec": options.spec, "passes": [step.pass_ for step in plan.spec.recipe], "valid": True}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from model_builder.errors import BadSpec
 from model_builder.metrics import METRICS, SOURCE_SUFFIX
 from model_builder.passes.base import Pass, Stage
 from model_builder.triton import MODEL_NAME
+
+# How a build Job gets its spec, which needs no volume then.
+_VARIABLE = "env:"
 
 
 @dataclass(frozen=True)
@@ -90,17 +94,25 @@ class Plan:
         return tuple(p for p in self.passes if p.implementation.stage is stage)
 
 
-def load(path: Path) -> Plan:
-    """The plan written in a spec file."""
+def load(source: str) -> Plan:
+    """The plan written in a spec file, or with `env:NAME` in a variable of the environment, as JSON."""
+    return resolve(decode(Spec, _parse(_read(source), name=source), where="spec"))
+
+
+def _read(source: str) -> str:
+    if source.startswith(_VARIABLE):
+        text = os.environ.get(source.removeprefix(_VARIABLE))
+        if text is None:
+            raise BadSpec(f"the spec can't be read: {source.removeprefix(_VARIABLE)} is not set in the environment")
+        return text
     try:
-        text = path.read_text(encoding="utf-8")
+        return Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadSpec(f"the spec {path} can't be read: {error}") from error
-    return resolve(decode(Spec, _parse(text, name=str(path)), where="spec"))
+        raise BadSpec(f"the spec {source} can't be read: {error}") from error
 
 
 def _parse(text: str, *, name: str) -> object:
-    if name.endswith(".json"):
+    if name.endswith(".json") or name.startswith(_VARIABLE):
         try:
             return json.loads(text)
         except (json.JSONDecodeError, RecursionError) as error:

@@ -83,14 +83,26 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
         "model: {name: digits, version: '1'}\nsource: {uri: 'builtin://digits-cnn'}\ndata: {name: digits, seed: 0}\n"
         "recipe: [{pass: train, parameters: {epochs: 2, learningRate: 0.004}}]\n"
     )
-    assert load(tmp_path / "a.json") == load(tmp_path / "a.yaml")
+    assert load(str(tmp_path / "a.json")) == load(str(tmp_path / "a.yaml"))
 
 
 @pytest.mark.parametrize(("name", "text"), [("a.json", "{"), ("a.yaml", "a: ["), ("a.json", "[" * 100_000)])
 def test_a_spec_that_can_not_be_parsed_is_named(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(BadSpec, match=r"a\.(json|yaml) is not valid"):
-        load(tmp_path / name)
+        load(str(tmp_path / name))
+
+
+def test_a_build_job_gets_its_spec_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(spec(TRAIN)))
+    monkeypatch.setenv("MODEL_BUILD_SPEC", json.dumps(spec(TRAIN)))
+    assert load("env:MODEL_BUILD_SPEC") == load(str(tmp_path / "a.json"))
+    monkeypatch.setenv("MODEL_BUILD_SPEC", "{")
+    with pytest.raises(BadSpec, match="env:MODEL_BUILD_SPEC is not valid JSON"):
+        load("env:MODEL_BUILD_SPEC")
+    monkeypatch.delenv("MODEL_BUILD_SPEC")
+    with pytest.raises(BadSpec, match="MODEL_BUILD_SPEC is not set"):
+        load("env:MODEL_BUILD_SPEC")
 
 
 def test_every_parameter_of_every_pass_is_described() -> None:
