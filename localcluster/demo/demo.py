@@ -22,6 +22,7 @@ from localcluster.errors import ClusterError
 _OPERATOR_TIMEOUT_S = 120.0
 _ACT_TIMEOUT_S = 600.0
 _GATEWAY_TIMEOUT_S = 60.0
+_CLEAR_TIMEOUT_S = 120.0
 _LOOK_S = 0.25
 
 
@@ -40,7 +41,7 @@ class Demo:
     load: Load | None = field(default=None, init=False)
 
     def play(self) -> None:
-        """Play all acts that are left, or stop at the first that does not end as told."""
+        """Play all acts that are left; the first that does not end as told is an error."""
         try:
             for index in range(self.show.current, len(self.show.acts)):
                 self.show.begin(index)
@@ -49,7 +50,8 @@ class Demo:
                 self.show.end(found)
                 self.screen.update(self.show)
                 if self.show.failed(act.key):
-                    return
+                    msg = f"the act {act.title!r} did not end as told\n{diagnose(self.stage.kube)}"
+                    raise NotAsToldError(msg)
         finally:
             self.stop()
 
@@ -65,6 +67,7 @@ class Demo:
         kube = self.stage.kube
         self._say(f"kubectl apply -k {self.settings.overlay}")
         kube.apply_folder(self.settings.overlay)
+        self._clear()
         kube.apply(surroundings())
         self._wait(
             "the operator's pods to be ready", lambda: self._operator_ready(), timeout=_OPERATOR_TIMEOUT_S, every=1
@@ -76,6 +79,14 @@ class Demo:
         source = cast(Source, Cluster(context=self.settings.context, namespace=NAMESPACE))
         self.show.follower = Follower(source=source, name=RELEASE)
         return [Check(text=f"the operator runs as {own}, not as an administrator", ok=own == OPERATOR, found=own)]
+
+    def _clear(self) -> None:
+        """Remove what an earlier demo left in a cluster that was kept."""
+        kube = self.stage.kube
+        if kube.get("namespace", NAMESPACE):
+            kube.run("delete", "namespace", NAMESPACE, "--wait=false")
+            gone = "what an earlier demo left to be gone"
+            self._wait(gone, lambda: not kube.get("namespace", NAMESPACE), timeout=_CLEAR_TIMEOUT_S, every=1)
 
     def _operator_ready(self) -> bool:
         status = self.stage.kube.get("deployment", OPERATOR, "-n", OPERATOR_NAMESPACE).get("status", {})
@@ -98,7 +109,7 @@ class Demo:
             lambda: self._at_rest(follower, generation),
             timeout=_ACT_TIMEOUT_S,
         )
-        if self.load is None:
+        if self.load is None and follower.statuses()[-1].stable is not None:
             self._start_load()
         elif act.stays_s:
             end = time.monotonic() + act.stays_s
