@@ -1,16 +1,20 @@
 """Builds the targets of a Dockerfile with buildah, in a store of its own that keeps every layer for the next build."""
 
+import fcntl
 import hashlib
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from localcluster.images import oci, tools
+
+_SHARED = "installer"
+"""The stage of every Dockerfile that installs the packages of all its targets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +25,8 @@ class Store:
 
     def load(self, *, archive: Path, log: Path) -> None:
         """Take the image in the OCI archive into the store."""
-        self._run("pull", "--quiet", f"oci-archive:{archive}", log=log)
+        with self._in_use(fcntl.LOCK_SH):
+            self._run("pull", "--quiet", f"oci-archive:{archive}", log=log)
 
     def build(
         self,
@@ -39,22 +44,33 @@ class Store:
 
         Layers that did not change are taken from the `earlier` archives of the image, compressed as they are.
         """
-        values = [f"--build-arg={key}={value}" for key, value in arguments.items()]
-        trust = f"{tools.certificates()}:/etc/ssl/certs/ca-certificates.crt:ro"
-        self._run(
-            "build",
+        options = [
             "--isolation=chroot",
             "--layers",
             "--pull-never",
-            f"--volume={trust}",
+            f"--volume={tools.certificates()}:/etc/ssl/certs/ca-certificates.crt:ro",
             f"--file={file}",
-            f"--target={target}",
-            *values,
-            f"--tag={name}",
+            *(f"--build-arg={key}={value}" for key, value in arguments.items()),
             str(context),
-            log=log,
-        )
-        self._pack(name=name, archive=archive, earlier=earlier, log=log)
+        ]
+        with self._in_use(fcntl.LOCK_SH):
+            self._run("build", f"--target={target}", f"--tag={name}", *options, log=log)
+            self._pack(name=name, archive=archive, earlier=earlier, log=log)
+            # A name of its own keeps the stage that all targets share.
+            self._run("build", f"--target={_SHARED}", f"--tag=localhost/modelrelease/{_SHARED}", *options, log=log)
+        self._forget(log=log)
+
+    def _forget(self, *, log: Path) -> None:
+        """Drop the layers that no image is made of any more, unless a build is under way that may be making some."""
+        with suppress(BlockingIOError), self._in_use(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            self._run("rmi", "--prune", log=log)
+
+    @contextmanager
+    def _in_use(self, how: int) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".modelrelease.lock").open("w") as file:
+            fcntl.flock(file, how)
+            yield
 
     def _pack(self, *, name: str, archive: Path, earlier: Iterable[Path], log: Path) -> None:
         """Write an image of the store into an archive.
