@@ -2,19 +2,20 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from localcluster import namespaces, parts
+from localcluster import host, namespaces, parts
 from localcluster.bringup import down
 from localcluster.bringup.images import load_image
 from localcluster.bringup.up import locked, up
 from localcluster.errors import ClusterError
 from localcluster.inside.supervisor import ask, described_parts
 from localcluster.kube import Api
-from localcluster.layout import DEFAULT_NAME, Layout
+from localcluster.layout import DEFAULT_NAME, INSIDE, Layout
 from localcluster.progress import Progress, wait_until
 from localcluster.record import Record, Wish
 
@@ -88,10 +89,14 @@ class Cluster:
         """Return a small API client with the administrator's rights, to be used in a ``with`` statement."""
         return Api(kubeconfig=self.kubeconfig)
 
+    def kubectl_program(self) -> str:
+        """Return where the kubectl of this cluster's version is."""
+        return str(self.layout.bin / "kubectl")
+
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Run kubectl and return what it printed; with ``check`` a failure is an error with kubectl's words."""
         done = subprocess.run(
-            [str(self.layout.bin / "kubectl"), *arguments],
+            [self.kubectl_program(), *arguments],
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
             input=stdin,
             capture_output=True,
@@ -105,7 +110,7 @@ class Cluster:
 
     def environment(self) -> dict[str, str]:
         """Return what a program inside the namespaces needs in its environment."""
-        return {"PATH": parts.search_path(), "KUBECONFIG": str(self.kubeconfig)}
+        return {"PATH": parts.search_path(), "KUBECONFIG": str(INSIDE / "config" / "admin.kubeconfig")}
 
     def enter(self, argv: Sequence[str]) -> list[str]:
         """Return the command line that runs ``argv`` inside the cluster's namespaces."""
@@ -113,7 +118,7 @@ class Cluster:
         if running is None:
             msg = f"cluster {self.name} is not running; bring it up with `python -m localcluster up`"
             raise ClusterError(msg)
-        return namespaces.enter(running, argv=list(argv))
+        return [*host.privilege(), *namespaces.enter(running, argv=list(argv))]
 
     def exec_in_namespaces(self, *argv: str, check: bool = True) -> str:
         """Run a program on the cluster's node (its network, mounts and processes); return what it printed."""
@@ -126,7 +131,10 @@ class Cluster:
 
     def load(self, image: str | Path) -> None:
         """Give the node an image: an OCI archive, or the name of one of this project's images."""
-        load_image(layout=self.layout, image=str(image), progress=Progress())
+        if prefix := host.privilege():
+            _as_root(prefix, self.name, "load", str(image))
+        else:
+            load_image(layout=self.layout, image=str(image), progress=Progress())
 
     def kill(self, part: str) -> None:
         """Kill a part as a crash would; the supervisor starts it again at once."""
@@ -177,7 +185,21 @@ def ensure(
 def bring_up(*, name: str, wish: Wish, bin_dir: Path | None = None) -> Cluster:
     """Bring a cluster up, with progress on standard error."""
     layout = Layout.of(name=name)
+    if prefix := host.privilege():
+        options = {"--gpus": wish.gpus, "--scrape-interval": wish.scrape_interval, "--bin-dir": bin_dir}
+        given = [text for option, value in options.items() if value is not None for text in (option, str(value))]
+        _as_root(prefix, name, "up", "--size", wish.size, *given)
+        return attach(name=name)
     return Cluster(layout=layout, record=up(layout=layout, wish=wish, bin_dir=bin_dir, progress=Progress()))
+
+
+def _as_root(prefix: Sequence[str], name: str, *command: str) -> None:
+    """Run one of our own commands with ``sudo``; it reports to the person itself."""
+    argv = [*prefix, sys.executable, "-m", "localcluster", "--name", name, *command]
+    environment = {**os.environ, **namespaces.python_environment()}
+    if subprocess.run(argv, env=environment, stdout=subprocess.DEVNULL, check=False).returncode != 0:
+        msg = f"`localcluster {' '.join(command)}` of cluster {name} failed as root"
+        raise ClusterError(msg)
 
 
 def attach(*, name: str = DEFAULT_NAME) -> Cluster:
@@ -193,6 +215,9 @@ def attach(*, name: str = DEFAULT_NAME) -> Cluster:
 def take_down(*, name: str, purge: bool = False) -> None:
     """End a cluster and remove its state; images stay unless ``purge`` is given."""
     layout = Layout.of(name=name)
+    if prefix := host.privilege():
+        _as_root(prefix, name, "down", *(["--purge"] if purge else []))
+        return
     with locked(layout):
         down.stop(layout)
         if purge:

@@ -20,8 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = _parser().parse_args(_kubectl_verbatim(arguments))
     command: Callable[[argparse.Namespace], int] = chosen.command
     try:
-        if prefix := host.privilege():
-            os.execvp(prefix[0], [*prefix, sys.executable, "-m", "localcluster", *arguments])  # noqa: S606 - no shell
+        host.require_linux()
         return command(chosen)
     except ClusterError as error:
         sys.stderr.write(f"localcluster: {error}\n")

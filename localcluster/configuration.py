@@ -9,7 +9,16 @@ _CONFIG = INSIDE / "config"
 _PKI = INSIDE / "pki"
 SANDBOX_IMAGE = "localhost/modelrelease/sandbox:dev"
 _INNER_SERVER = f"https://127.0.0.1:{network.API_PORT}"
-_USERS = ("kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "coredns", "prometheus", "provisioner")
+_USERS = (
+    "admin",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "coredns",
+    "prometheus",
+    "provisioner",
+)
 
 
 def write(*, layout: Layout, size: str, runc: str, scrape_interval: str) -> None:

@@ -2,7 +2,7 @@
 
 A cluster is brought up by whoever needs it first and taken down by whoever leaves last. Each user holds a shared
 lock on a file, so that a test process that is killed stops counting at once. ``MODELRELEASE_KEEP=1`` leaves the
-clusters up for the next run.
+clusters up for the next run. With ``--context NAME`` the end-to-end tests use a cluster that exists.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from localcluster import api, parts
+from localcluster import api, existing, parts
 from localcluster.api import Cluster
 from localcluster.layout import states_dir
 
@@ -54,7 +54,24 @@ def control_plane() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def full_cluster() -> Iterator[Cluster]:
-    """A whole cluster: node, DNS, storage, gateway and metrics."""
+def full_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A whole cluster: node, DNS, storage, gateway and metrics; with ``--context`` one that exists already."""
+    context = request.config.getoption("--context", None)
+    if context:
+        yield existing.attach(
+            context=context,
+            gateway=request.config.getoption("--gateway-address"),
+            prometheus=request.config.getoption("--prometheus-url"),
+            folder=tmp_path_factory.mktemp("existing"),
+        )
+        return
     with shared_cluster(size=parts.FULL) as cluster:
         yield cluster
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let end-to-end tests run on a cluster that exists (imported by ``tests/conftest.py``)."""
+    group = parser.getgroup("cluster")
+    group.addoption("--context", help="run end-to-end tests on the cluster of this kubeconfig context")
+    group.addoption("--gateway-address", default="", help="host:port where that cluster's gateway answers")
+    group.addoption("--prometheus-url", default="", help="where that cluster's Prometheus answers")

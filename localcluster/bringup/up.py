@@ -106,7 +106,9 @@ def _prepare(*, layout: Layout, options: Options, tools: binaries.Toolset, recor
     layout.kubeconfig.chmod(0o600)
     layout.audit_log.touch()
     record.write(layout.record)
-    host.give_to_caller(layout.root, layout.logs, layout.kubeconfig, layout.audit_log, layout.record)
+    host.give_to_caller(
+        layout.root.parent, layout.root, layout.logs, layout.kubeconfig, layout.audit_log, layout.record
+    )
     if options.size == parts.FULL:
         cgroups.make(name=layout.cgroup)
 

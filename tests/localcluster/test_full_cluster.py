@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
 import urllib.parse
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from localcluster import api, cgroups
+from localcluster import api, cgroups, existing, namespaces
 from localcluster.api import Cluster
 from localcluster.errors import ClusterError
 from localcluster.progress import wait_until
@@ -166,6 +167,11 @@ def test_restarting_prometheus_and_the_gateway_controller_loses_no_request(
     full_cluster.kubectl("rollout", "status", "-n", "envoy-gateway-system", "deployment/envoy-gateway", "--timeout=90s")
 
 
+def test_programs_run_on_the_node(full_cluster: Cluster) -> None:
+    assert "node0" in full_cluster.exec_in_namespaces("ip", "-brief", "address")
+    assert "node" in full_cluster.exec_in_namespaces("kubectl", "get", "nodes")
+
+
 def test_an_image_is_imported_once_and_bad_ones_are_named(full_cluster: Cluster, tmp_path: Path) -> None:
     full_cluster.load("sandbox")
     with pytest.raises(ClusterError, match="neither an OCI archive nor an image of this project"):
@@ -175,7 +181,25 @@ def test_an_image_is_imported_once_and_bad_ones_are_named(full_cluster: Cluster,
         full_cluster.load(tmp_path / "bad.tar")
 
 
-def test_a_second_cluster_comes_and_goes_with_its_pods_beside_the_first(full_cluster: Cluster, namespace: str) -> None:
+def test_a_cluster_that_exists_is_used_by_its_context_and_left_alone(
+    full_cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(full_cluster.kubeconfig))
+    with pytest.raises(ClusterError, match="context 'nowhere' can't be used"):
+        existing.attach(context="nowhere", gateway="", prometheus="", folder=tmp_path)
+    same = existing.attach(
+        context=full_cluster.name, gateway=full_cluster.gateway_address, prometheus="", folder=tmp_path
+    )
+    assert same.api_server == full_cluster.api_server
+    assert namespace in same.kubectl("get", "namespaces")
+    assert _get(same) == "hello\n"
+    same.down()
+    with pytest.raises(ClusterError, match="not a local cluster"):
+        same.kill("kubelet")
+    full_cluster.kubectl("get", "nodes")
+
+
+def test_a_second_cluster_comes_dies_returns_and_goes_beside_the_first(full_cluster: Cluster, namespace: str) -> None:
     name = f"second-{os.getpid()}"
     second = api.ensure(name=name, gpus=2)
     try:
@@ -186,6 +210,12 @@ def test_a_second_cluster_comes_and_goes_with_its_pods_beside_the_first(full_clu
             second.exec_in_namespaces("ip", "link")
             != subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
         )
+        running = namespaces.find(state=second.state_dir)
+        assert running is not None
+        os.kill(running.holder, signal.SIGKILL)
+        second = api.ensure(name=name)  # as after a power cut: pods come back, and the node has its GPUs again
+        assert second.kubectl("get", "nodes", "-o", r"jsonpath={.items[0].status.allocatable.nvidia\.com/gpu}") == "2"
+        assert _get(second) == "404"
     finally:
         second.down(purge=True)
     assert not cgroups.leftovers(name=second.layout.cgroup)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from localcluster import certs, cli, configuration, doors, host, kube, parts
+from localcluster import api, certs, cli, configuration, doors, host, kube, parts
 from localcluster.bringup import manifests
 from localcluster.errors import ClusterError
 from localcluster.inside import provisioner, supervisor
@@ -204,6 +204,23 @@ def test_with_sudo_the_environment_that_matters_is_kept(monkeypatch: pytest.Monk
     prefix = host.privilege()
     assert prefix[:2] == ["sudo", "-n"]
     assert "MODELRELEASE_STATE" in prefix[2]
+
+
+def test_without_root_the_work_is_done_by_the_same_command_under_sudo(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    monkeypatch.setenv("MODELRELEASE_STATE", str(tmp_path))
+    monkeypatch.setattr(host, "privilege", lambda: ["sh", "-c", f'echo "$@" >> {log}; exit ${{FAIL:-0}}', "sudo"])
+    with pytest.raises(ClusterError, match="is not up"):  # the stand-in for sudo starts nothing
+        api.ensure(name="mine", size=parts.CONTROL_PLANE, gpus=2)
+    api.take_down(name="mine", purge=True)
+    up, down = log.read_text().splitlines()
+    assert up.endswith("-m localcluster --name mine up --size control-plane --gpus 2")
+    assert down.endswith("-m localcluster --name mine down --purge")
+    monkeypatch.setenv("FAIL", "1")
+    with pytest.raises(ClusterError, match="failed as root"):
+        api.take_down(name="mine")
 
 
 def test_missing_packages_are_named_where_they_cannot_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
