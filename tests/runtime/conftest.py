@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import fcntl
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from localcluster import api, parts
 from localcluster.api import Cluster
+from localcluster.layout import states_dir
 from tests.runtime.operators import ROOT, OperatorProcess, kubeconfig_of
 
 StartOperator = Callable[..., OperatorProcess]
@@ -17,14 +19,20 @@ StartOperator = Callable[..., OperatorProcess]
 
 @pytest.fixture(scope="session")
 def own_cluster() -> Iterator[Cluster]:
-    cluster = api.ensure(name=f"test-operator-{os.getpid()}", size=parts.CONTROL_PLANE)
-    try:
-        cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "manifests" / "overlays" / "local"))
-        crd = str(ROOT / "crds" / "modelreleases.yaml")
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", crd)
-        yield cluster
-    finally:
-        cluster.down()
+    # One test process at a time: there is one Lease. A cluster left behind by a killed one is replaced.
+    name = "test-operator-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
+    states_dir().mkdir(parents=True, exist_ok=True)
+    with (states_dir() / f".{name}.user").open("w") as user:
+        fcntl.flock(user, fcntl.LOCK_EX)
+        api.take_down(name=name)
+        cluster = api.ensure(name=name, size=parts.CONTROL_PLANE)
+        try:
+            cluster.kubectl("apply", "--server-side", "-k", str(ROOT / "manifests" / "overlays" / "local"))
+            crd = str(ROOT / "crds" / "modelreleases.yaml")
+            cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", crd)
+            yield cluster
+        finally:
+            cluster.down()
 
 
 @pytest.fixture
