@@ -9,69 +9,13 @@ import pytest
 from modelrelease.adapters import errors
 from modelrelease.adapters.kinds import Manifest
 from modelrelease.domain import naming
-from modelrelease.domain.observed import FLOOR_PPM, PPM, GatewayFacts, Observed, Protocol, Slot, Unknown
-from modelrelease.domain.plan import Announce, Plan, Remove, Want, WantDeployment, WantRoute, WantSlot
-from modelrelease.domain.status import Status
-from modelrelease.runtime.store import Key
+from modelrelease.domain.observed import FLOOR_PPM, Protocol, Slot
+from modelrelease.domain.plan import Announce, Plan, WantDeployment, WantSlot
 
 from tests.fakes import faults
+from tests.fakes.bench import KEY, STABLE, Bench
 from tests.fakes.samples import NAME, NAMESPACE, release
 from tests.fakes.world import World
-
-KEY: Key = (NAMESPACE, NAME)
-STABLE = naming.service(NAME, Slot.STABLE)
-
-
-class Bench:
-    """A world at rest, and its applier with plans of the test's own."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.cluster = world.cluster
-        self.applier = world.reconciler.applier
-
-    @classmethod
-    async def ready(cls) -> Bench:
-        world = World()
-        world.cluster.create(release())
-        await world.run(KEY, seconds=10)
-        return cls(world)
-
-    async def observed(self) -> Observed:
-        self.world.deliver()
-        live = self.world.store.release(KEY)
-        assert live is not None
-        observer = self.world.reconciler.observer
-        return await observer.observe(live, now=self.cluster.now, checked=None, write_problem=None)
-
-    async def apply(
-        self, *wants: Want, status: Status | None = None, announce: tuple[Announce, ...] = (), **facts: object
-    ) -> bool:
-        observed = replace(await self.observed(), **facts)  # type: ignore[arg-type] # the test's facts
-        plan = Plan(status=status or observed.status, wants=wants, announce=announce)
-        live = self.world.store.release(KEY)
-        assert live is not None
-        return await self.applier.apply(live, observed, plan, now=self.cluster.now)
-
-    @property
-    def problem(self) -> str:
-        held = self.applier.refusals.of(KEY)
-        return held.problem.reason if held else ""
-
-    def since(self, count: int) -> list[str]:
-        return [f"{write.verb} {write.kind}" for write in self.cluster.writes[count:]]
-
-    def slot(self, slot: Slot = Slot.STABLE) -> Manifest:
-        return self.cluster.at("Service", NAMESPACE, naming.service(NAME, slot))
-
-    async def want_slot(self, revision: str, slot: Slot = Slot.STABLE) -> WantSlot:
-        facts = (await self.observed()).slots.get(slot)
-        return WantSlot(slot=slot, revision=revision, resource_version=facts.resource_version if facts else None)
-
-    async def want_route(self, ppm: int, protocol: Protocol = Protocol.HTTP) -> WantRoute:
-        facts = (await self.observed()).routes.get(protocol)
-        version = facts.resource_version if facts else None
-        return WantRoute(protocol=protocol, candidate_ppm=ppm, resource_version=version)
 
 
 @pytest.fixture
@@ -254,6 +198,21 @@ class TestRefusals:
         assert await bench.apply(want)
         assert bench.problem == ""
 
+    async def test_two_refused_routes_are_each_tried_at_their_time(self, bench: Bench) -> None:
+        wants = [await bench.want_route(500_000, protocol) for protocol in Protocol]
+        first = bench.cluster.faults.writes_seen
+        bench.cluster.faults.writes = {number: faults.forbidden() for number in range(first, first + 4)}
+        for _ in range(2):
+            await bench.apply(*wants)
+            tried = bench.cluster.faults.writes_seen
+            await bench.apply(*wants)
+            assert bench.cluster.faults.writes_seen == tried, "not before its time"
+            retry_at = bench.applier.refusals.retry_at(KEY)
+            assert retry_at is not None
+            bench.cluster.now = retry_at
+        assert await bench.apply(*wants)
+        assert bench.problem == ""
+
     async def test_another_write_does_not_wait_for_it(self, bench: Bench) -> None:
         bench.cluster.exhausted_kinds = {"Service"}
         bench.cluster.purge("Service", NAMESPACE, STABLE)
@@ -279,59 +238,3 @@ class TestRefusals:
         bench.cluster.absent_kinds = {"HTTPRoute"}
         await bench.apply(await bench.want_route(FLOOR_PPM))
         assert bench.problem == "GatewayAPINotInstalled"
-
-
-class TestRoutes:
-    async def test_a_gateway_that_mixes_its_backends_gets_no_filters(self, bench: Bench) -> None:
-        bench.cluster.purge("HTTPRoute", NAMESPACE, NAME)
-        await bench.apply(await bench.want_route(FLOOR_PPM), gateway=GatewayFacts(tells_slots_apart=False))
-        backends = bench.cluster.at("HTTPRoute", NAMESPACE, NAME)["spec"]["rules"][0]["backendRefs"]
-        assert all("filters" not in backend for backend in backends)
-
-    async def test_a_restart_keeps_the_route_as_it_was_made(self, bench: Bench) -> None:
-        """Whether the gateway can be asked just now or not: a rollback does not depend on it."""
-        await bench.apply(await bench.want_route(500_000))
-        bench.world.gateway.answer = Unknown(message="no answer")
-        await bench.world.restart()
-        again = Bench(bench.world)
-        await again.apply(await again.want_route(FLOOR_PPM))
-        backends = again.cluster.at("HTTPRoute", NAMESPACE, NAME)["spec"]["rules"][0]["backendRefs"]
-        assert [backend["weight"] for backend in backends] == [PPM - 1, 1]
-        assert all(backend["filters"] for backend in backends)
-
-    async def test_edited_rules_are_put_back(self, bench: Bench) -> None:
-        def hijack(live: Manifest) -> None:
-            live["spec"]["rules"] = [{"backendRefs": [{"name": "mine", "port": 80}]}]
-
-        bench.cluster.edit("HTTPRoute", NAMESPACE, NAME, hijack)
-        await bench.world.run(KEY, seconds=3)
-        backends = bench.cluster.at("HTTPRoute", NAMESPACE, NAME)["spec"]["rules"][0]["backendRefs"]
-        assert [backend["name"] for backend in backends] == [f"{NAME}-stable", f"{NAME}-candidate"]
-
-    async def test_without_a_route_and_without_the_gateway_it_waits(self, bench: Bench) -> None:
-        bench.cluster.purge("HTTPRoute", NAMESPACE, NAME)
-        await bench.world.restart()
-        again = Bench(bench.world)
-        again.world.gateway.answer = Unknown(message="no answer")
-        with pytest.raises(errors.Unavailable, match="no answer"):
-            await again.apply(await again.want_route(FLOOR_PPM))
-
-
-class TestRemove:
-    async def test_the_budget_goes_first_and_a_crash_between_leaves_no_orphan(self, bench: Bench) -> None:
-        facts = next(iter((await bench.observed()).deployments.values()))
-        name = naming.deployment(NAME, facts.revision)
-        want = Remove(kind="Deployment", name=name, uid=facts.uid, resource_version=facts.resource_version)
-        seen = len(bench.cluster.writes)
-        await bench.apply(want)
-        assert bench.since(seen) == ["delete PodDisruptionBudget", "delete Deployment"]
-        assert not await bench.apply(want), "gone is gone"
-
-    async def test_only_what_was_seen(self, bench: Bench) -> None:
-        facts = next(iter((await bench.observed()).deployments.values()))
-        name = naming.deployment(NAME, facts.revision)
-        want = Remove(kind="Deployment", name=name, uid=facts.uid, resource_version=facts.resource_version)
-        bench.cluster.edit("Deployment", NAMESPACE, name, lambda live: live["metadata"].update(annotations={"a": "b"}))
-        with pytest.raises(errors.Conflict):
-            await bench.apply(want)
-        assert ("Deployment", NAMESPACE, name) in bench.cluster.objects

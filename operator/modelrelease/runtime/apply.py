@@ -74,7 +74,7 @@ class Applier:
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered of a release that is gone."""
-        self.refusals.clear(key)
+        self.refusals.keep(key, ())
         self.routes.forget(key)
 
     async def _write_wants(self, observed: Observed, plan: Plan, now: datetime) -> bool:
@@ -83,21 +83,23 @@ class Applier:
         One protocol's route that is refused must not keep bad traffic on the other's.
         """
         key = (observed.meta.namespace, observed.meta.name)
-        written = failed = False
+        written = False
+        refused: set[str] = set()
         trouble: errors.ApiError | None = None
         for want in plan.wants:
-            if failed and not isinstance(want, WantRoute):
+            if (refused or trouble) and not isinstance(want, WantRoute):
                 break
             try:
                 done = await self._attempt(key, observed, want, now)
             except errors.ApiError as error:
-                trouble, done = trouble or error, None
+                trouble = trouble or error
+                continue
+            if done is None:
+                refused.add(_identity(want))
             written = written or bool(done)
-            failed = failed or done is None
         if trouble is not None:
             raise trouble
-        if not failed:
-            self.refusals.clear(key)
+        self.refusals.keep(key, refused)
         return written
 
     async def _attempt(self, key: Key, observed: Observed, want: Want, now: datetime) -> bool | None:
@@ -112,12 +114,13 @@ class Applier:
         try:
             return await self._write(observed, want)
         except Refused as refused:
-            self.refusals.note(key, write, refused.problem, now)
+            problem = refused.problem
         except errors.ApiError as error:
-            problem = problem_of(error, describe(observed, want))
-            if problem is None:
+            said = problem_of(error, describe(observed, want))
+            if said is None:
                 raise
-            self.refusals.note(key, write, problem, now)
+            problem = said
+        self.refusals.note(key, write, problem, now)
         return None
 
     async def _write(self, observed: Observed, want: Want) -> bool:

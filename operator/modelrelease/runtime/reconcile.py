@@ -61,7 +61,7 @@ class Reconciler:
         held = self.applier.refusals.of(key)
         if written or (held.problem if held else None) != problem:
             return now
-        moments = (plan.wake_at, held.retry_at if held else None, self.observer.look_again(key, now=now))
+        moments = (plan.wake_at, self.applier.refusals.retry_at(key), self.observer.look_again(key, now=now))
         return min((moment for moment in moments if moment is not None), default=None)
 
     async def _stall(self, release: Manifest, message: str, now: datetime) -> None:

@@ -7,6 +7,7 @@ same release (a rollback, above all) does not wait for it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,37 +31,42 @@ class Refused(Exception):  # noqa: N818 - named for what happened
 class Refusal:
     """One refused write."""
 
-    write: str  # what was to be written, by content
     problem: Problem
     tries: int
     retry_at: datetime
 
 
 class Refusals:
-    """At most one for each release: a plan stops at the first write that fails."""
+    """The refused writes of each release; the first one is what its status tells."""
 
     def __init__(self) -> None:
-        self._held: dict[Key, Refusal] = {}
+        self._held: dict[Key, dict[str, Refusal]] = {}
 
     def of(self, key: Key) -> Refusal | None:
-        """Return the release's refusal."""
-        return self._held.get(key)
+        """Return the release's first refusal."""
+        return next(iter(self._held.get(key, {}).values()), None)
+
+    def retry_at(self, key: Key) -> datetime | None:
+        """Return when the next try of any is due."""
+        return min((held.retry_at for held in self._held.get(key, {}).values()), default=None)
 
     def pending(self, key: Key, write: str, now: datetime) -> bool:
         """Tell whether this very write was refused and its next try is still ahead."""
-        held = self._held.get(key)
-        return held is not None and held.write == write and now < held.retry_at
+        held = self._held.get(key, {}).get(write)
+        return held is not None and now < held.retry_at
 
     def note(self, key: Key, write: str, problem: Problem, now: datetime) -> None:
         """Remember that a write was refused."""
-        held = self._held.get(key)
-        tries = held.tries + 1 if held is not None and held.write == write else 1
+        of_key = self._held.setdefault(key, {})
+        tries = of_key[write].tries + 1 if write in of_key else 1
         pause = min(LONGEST, FIRST * 2.0 ** min(tries - 1, 10))
-        self._held[key] = Refusal(write=write, problem=problem, tries=tries, retry_at=now + pause)
+        of_key[write] = Refusal(problem=problem, tries=tries, retry_at=now + pause)
 
-    def clear(self, key: Key) -> None:
-        """Forget it: everything was accepted, or the release is gone."""
-        self._held.pop(key, None)
+    def keep(self, key: Key, writes: Collection[str]) -> None:
+        """Forget all but these: the others were accepted, or are no longer wanted."""
+        kept = {write: held for write, held in self._held.pop(key, {}).items() if write in writes}
+        if kept:
+            self._held[key] = kept
 
 
 def problem_of(error: errors.ApiError, what: str) -> Problem | None:
