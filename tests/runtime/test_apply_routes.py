@@ -9,7 +9,7 @@ from modelrelease.domain import naming
 from modelrelease.domain.observed import FLOOR_PPM, PPM, GatewayFacts, Unknown
 from modelrelease.domain.plan import Remove
 
-from tests.fakes.bench import Bench
+from tests.fakes.bench import KEY, Bench
 from tests.fakes.samples import NAME, NAMESPACE
 
 
