@@ -119,7 +119,7 @@ def _decode(hint: Any, raw: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return decode(hint, raw, where)  # type: ignore[arg-type] # a class, not an instance
     if hint is datetime:
-        return parse_time(raw)
+        return parse_time(_scalar(str, raw, where))
     return _scalar(hint, raw, where)
 
 
