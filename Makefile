@@ -41,7 +41,7 @@ demo: venv ## watch releases on a real local Kubernetes; KEEP=1 leaves it up
 	@$(PY) -m localcluster.demo $(if $(KEEP),--keep) $(CONTEXT_FLAG) $(ARGS)
 
 bench: venv ## measure what docs/ claims, on the local cluster
-	@$(PY) -m localcluster.bench $(CONTEXT_FLAG) $(ARGS)
+	@$(PY) -m benchmarks $(ARGS)
 
 lock: ## resolve the lock files anew; ARGS=--upgrade takes newer versions
 	@echo 'lock: resolving requirements/*.txt'

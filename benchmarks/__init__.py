@@ -1,0 +1,1 @@
+"""Measures what docs/benchmarks.md claims, on local clusters of its own: ``python -m benchmarks``."""
