@@ -63,6 +63,8 @@ class Store:
     def _forget(self, *, log: Path) -> None:
         """Drop the layers that no image is made of any more, unless a build is under way that may be making some."""
         with suppress(BlockingIOError), self._in_use(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            # A build that was killed leaves containers, which would keep its layers for good.
+            self._run("rm", "--all", log=log)
             self._run("rmi", "--prune", log=log)
 
     @contextmanager
