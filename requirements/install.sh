@@ -26,4 +26,4 @@ else
     install --require-hashes --requirement "$locks.selected"
     install --index-url "$TORCH_INDEX" "$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' "$locks")"
 fi
-rm -f "$locks" "$locks.selected"
+rm -f "$locks" "$locks.selected" /app/venv/.lock

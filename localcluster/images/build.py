@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from localcluster.binaries import toolset
@@ -15,8 +14,6 @@ from localcluster.layout import cache_dir
 
 NAMES = tuple(recipes.RECIPES)
 _BASE = "base"
-_AT_ONCE = 2
-"""Builds that run at the same time: they wait for downloads and for the disk in turn."""
 
 
 def reference(name: str) -> str:
@@ -28,10 +25,7 @@ def build_all(
     names: Iterable[str] = NAMES, *, progress: Callable[[str], None], binaries: Path | None = None
 ) -> Mapping[str, Path]:
     """Return the archive of each image, built if needed; `progress` gets a line for each that was built."""
-    wanted = tuple(names)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        futures = {name: pool.submit(build, name, progress=progress, binaries=binaries) for name in wanted}
-        return {name: future.result() for name, future in futures.items()}
+    return {name: build(name, progress=progress, binaries=binaries) for name in names}
 
 
 def build(name: str, *, progress: Callable[[str], None], binaries: Path | None = None) -> Path:
@@ -68,19 +62,18 @@ def _timed(name: str, archive: Path, binaries: Path, progress: Callable[[str], N
 
 
 def _with_buildah(*, name: str, recipe: Built, archive: Path, progress: Callable[[str], None]) -> None:
-    store = Store(folder=cache_dir() / "buildah")
-    log = _new_log(name)
-    store.load(archive=_base(progress), log=log)
-    store.build(
-        file=recipes.REPOSITORY / recipe.file,
-        context=recipes.REPOSITORY,
-        target=name,
-        arguments={"BASE": reference(_BASE), **recipe.arguments},
-        name=reference(name),
-        archive=archive,
-        earlier=_cache().present(name),
-        log=log,
-    )
+    with recipes.context(recipe) as context:
+        Store(folder=cache_dir() / "buildah").build(
+            base=_base(progress),
+            context=context,
+            file=recipe.file,
+            target=name,
+            arguments={"BASE": reference(_BASE), **recipe.arguments},
+            name=reference(name),
+            archive=archive,
+            earlier=_cache().present(name),
+            log=_new_log(name),
+        )
 
 
 def _base(progress: Callable[[str], None]) -> Path:

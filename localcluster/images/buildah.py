@@ -6,7 +6,7 @@ import json
 import os
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -23,16 +23,12 @@ class Store:
 
     folder: Path
 
-    def load(self, *, archive: Path, log: Path) -> None:
-        """Take the image in the OCI archive into the store."""
-        with self._in_use(fcntl.LOCK_SH):
-            self._run("pull", "--quiet", f"oci-archive:{archive}", log=log)
-
     def build(
         self,
         *,
-        file: Path,
+        base: Path,
         context: Path,
+        file: str,
         target: str,
         arguments: Mapping[str, str],
         name: str,
@@ -42,36 +38,34 @@ class Store:
     ) -> None:
         """Build one target and write it into the file `archive` under the full reference `name`.
 
-        Layers that did not change are taken from the `earlier` archives of the image, compressed as they are.
+        It builds upon the archive `base`. Layers that did not change are taken from the `earlier` archives of the
+        image, compressed as they are.
         """
         options = [
             "--isolation=chroot",
             "--layers",
             "--pull-never",
             f"--volume={tools.certificates()}:/etc/ssl/certs/ca-certificates.crt:ro",
-            f"--file={file}",
+            f"--file={context / file}",
             *(f"--build-arg={key}={value}" for key, value in arguments.items()),
             str(context),
         ]
-        with self._in_use(fcntl.LOCK_SH):
+        with self._alone():
+            self._run("pull", "--quiet", f"oci-archive:{base}", log=log)
             self._run("build", f"--target={target}", f"--tag={name}", *options, log=log)
             self._pack(name=name, archive=archive, earlier=earlier, log=log)
-            # A name of its own keeps the stage that all targets share.
+            # A name of its own keeps the stage that all targets share, when layers that no image needs any more go.
             self._run("build", f"--target={_SHARED}", f"--tag=localhost/modelrelease/{_SHARED}", *options, log=log)
-        self._forget(log=log)
-
-    def _forget(self, *, log: Path) -> None:
-        """Drop the layers that no image is made of any more, unless a build is under way that may be making some."""
-        with suppress(BlockingIOError), self._in_use(fcntl.LOCK_EX | fcntl.LOCK_NB):
             # A build that was killed leaves containers, which would keep its layers for good.
             self._run("rm", "--all", log=log)
             self._run("rmi", "--prune", log=log)
 
     @contextmanager
-    def _in_use(self, how: int) -> Iterator[None]:
+    def _alone(self) -> Iterator[None]:
+        """Let one build at a time use the store, so that none loses what it makes when another cleans up."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".modelrelease.lock").open("w") as file:
-            fcntl.flock(file, how)
+            fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def _pack(self, *, name: str, archive: Path, earlier: Iterable[Path], log: Path) -> None:

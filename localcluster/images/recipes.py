@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from localcluster.images.cache import KEY_LENGTH
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _OWN, _OTHER = "Dockerfile", "localcluster/images/Containerfile"
+_TIME = 1_600_000_000
 _INSTALLER = ("requirements/installer.txt", "requirements/install.sh")
 
 
@@ -91,8 +95,29 @@ def key(*, name: str, binaries: Path) -> str:
                 binary(recipe, binaries=binaries).read_bytes(),
             ]
         )
-    inputs = (recipe.file, *_INSTALLER, *recipe.inputs)
-    return _digest([base_key().encode(), json.dumps(recipe.arguments).encode(), *_contents(inputs)])
+    files = [(path.as_posix(), _mode(path), (REPOSITORY / path).read_bytes()) for path in _files(recipe)]
+    parts = [part for path, mode, content in files for part in (path.encode(), str(mode).encode(), content)]
+    return _digest([base_key().encode(), json.dumps(recipe.arguments).encode(), *parts])
+
+
+@contextmanager
+def context(recipe: Built) -> Iterator[Path]:
+    """Give a folder with what the target reads and nothing else, to build it in.
+
+    All files have the same time and one of two modes: buildah reuses a layer only if these are the same too, and they
+    differ from one clone of the repository to the next.
+    """
+    with tempfile.TemporaryDirectory(prefix="modelrelease-") as name:
+        folder = Path(name)
+        for path in _files(recipe):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(REPOSITORY / path, folder / path)
+            (folder / path).chmod(_mode(path))
+        for entry in folder.rglob("*"):
+            if entry.is_dir():
+                entry.chmod(0o755)
+            os.utime(entry, (_TIME, _TIME))
+        yield folder
 
 
 def binary(recipe: Static, *, binaries: Path) -> Path:
@@ -118,14 +143,17 @@ def image(recipe: Static, *, binaries: Path) -> oci.Image:
     )
 
 
-def _contents(inputs: Iterable[str]) -> Iterable[bytes]:
-    for name in inputs:
+def _files(recipe: Built) -> list[Path]:
+    """Return the files that the target reads, as paths in the repository."""
+    found: list[Path] = []
+    for name in (recipe.file, *_INSTALLER, *recipe.inputs):
         top = REPOSITORY / name
-        files = sorted(path for path in top.rglob("*") if path.is_file()) if top.is_dir() else [top]
-        for file in files:
-            if "__pycache__" not in file.parts:
-                yield f"{file.relative_to(REPOSITORY)} {file.stat().st_mode & 0o111}".encode()
-                yield file.read_bytes()
+        found += (path for path in top.rglob("*") if path.is_file()) if top.is_dir() else [top]
+    return sorted(path.relative_to(REPOSITORY) for path in found if "__pycache__" not in path.parts)
+
+
+def _mode(path: Path) -> int:
+    return 0o755 if os.access(REPOSITORY / path, os.X_OK) else 0o644
 
 
 def _digest(parts: Iterable[bytes]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from localcluster.errors import ClusterError
-from localcluster.images import NAMES, build, build_all, reference, tools
+from localcluster.images import NAMES, build, build_all, recipes, reference, tools
 from localcluster.images.build import find
 from localcluster.images.cache import Cache
 from localcluster.images.recipes import RECIPES, REPOSITORY, Built, key
@@ -46,7 +46,7 @@ def test_image_is_built_once_and_again_when_its_content_changes(binaries: Path) 
 
 
 @needs_zstd
-def test_several_are_built_at_once(binaries: Path) -> None:
+def test_several_are_built_in_one_go(binaries: Path) -> None:
     archives = build_all(["coredns", "envoy-gateway"], progress=lambda _: None, binaries=binaries)
     assert list(archives) == ["coredns", "envoy-gateway"]
     assert all(archive.is_file() for archive in archives.values())
@@ -94,6 +94,32 @@ def test_recipe_names_all_that_its_target_copies(name: str) -> None:
     copied -= {path for path in copied if path.startswith("--")}
     assert copied
     assert all(any(path == known or path.startswith(f"{known}/") for known in recipe.inputs) for path in copied)
+
+
+def test_context_is_the_same_for_every_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Built(file="Dockerfile", inputs=("code", "requirements"), arguments={})
+    seen = []
+    for clone, when, mode in (("a", 1_000_000, 0o600), ("b", 2_000_000, 0o664)):
+        for name in ("Dockerfile", "requirements/installer.txt", "requirements/install.sh", "code/deep/module.py"):
+            path = tmp_path / clone / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+            path.chmod(mode | (0o100 if path.suffix == ".sh" else 0))
+            os.utime(path, (when, when))
+        (tmp_path / clone / "code" / "__pycache__").mkdir()
+        (tmp_path / clone / "code" / "__pycache__" / "module.pyc").touch()
+        (tmp_path / clone / "unrelated").touch()
+        monkeypatch.setattr(recipes, "REPOSITORY", tmp_path / clone)
+        with recipes.context(recipe) as folder:
+            stats = {path.relative_to(folder).as_posix(): path.stat() for path in folder.rglob("*")}
+            seen.append({name: (stat.st_mode & 0o777, stat.st_mtime) for name, stat in stats.items()})
+    assert seen[0] == seen[1]
+    assert {name for name in seen[0] if "." in name} == {
+        "code/deep/module.py",
+        "requirements/installer.txt",
+        "requirements/install.sh",
+    }
+    assert [name for name, (mode, _) in seen[0].items() if mode & 0o111 and "." in name] == ["requirements/install.sh"]
 
 
 def test_key_does_not_depend_on_where_binaries_lie(tmp_path: Path) -> None:
