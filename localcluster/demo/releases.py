@@ -85,7 +85,12 @@ def release(*, version: Version, settings: Settings) -> Object:
             },
             "rollout": {
                 "steps": [{"weight": weight} for weight in STEPS],
-                "analysis": {"interval": f"{settings.interval}s", "minRequests": settings.min_requests},
+                "analysis": {
+                    "interval": f"{settings.interval}s",
+                    "minRequests": settings.min_requests,
+                    # Everything shares a few cores here, builds included: small differences are noise.
+                    "latency": {"quantile": 0.95, "maxRatio": 3},
+                },
                 "bake": {"duration": f"{settings.bake}s"},
                 "scaleDownDelay": "5s",
                 "progressDeadline": "10m",

@@ -107,6 +107,8 @@ def test_lines_change_with_weights_and_verdicts_but_not_with_numbers():
     show, _ = playing(climbing(10, accepted=0))
     before = plain.line(show)
     assert "step 1/3, weight 10 % desired, 0 % accepted; error-ratio Pass; v1 stable; awaits Gateway" in before
+    show.wait("v2 to end")
+    assert plain.line(show) == before
     again = climbing(10, accepted=0)
     again["status"]["candidate"]["verdicts"][0]["samples"] = 91
     show.follower.take(again)
@@ -116,7 +118,7 @@ def test_lines_change_with_weights_and_verdicts_but_not_with_numbers():
 
 
 def test_the_plain_screen_prints_each_state_once(capsys):
-    show, _ = playing(climbing(10, accepted=0))
+    show, _ = playing(climbing(10, accepted=10))
     with screen.screen(live=False) as plainly:
         plainly.update(show)
         plainly.update(show)
