@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster.errors import ClusterError
+from localcluster.progress import wait_until
 
 _MODULE = "localcluster.inside"
+_INIT = "init"
+_SPAWN_S = 10
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -49,6 +52,28 @@ def spawn(*, state: Path, log: Path, path: str, descriptors: tuple[int, ...]) ->
             pass_fds=descriptors,
             check=True,
         )
+    _note_init(state)
+
+
+def _note_init(state: Path) -> None:
+    """Write down which process is the cluster's process 1, for the moment in which it can't be found any more."""
+
+    def noted() -> bool:
+        running = find(state=state)
+        if running is not None and running.init != running.holder:
+            (state / _INIT).write_text(_life(running.init))
+        return running is None or running.init != running.holder
+
+    wait_until(noted, what="process 1 of the cluster", timeout=_SPAWN_S, interval=0.01)
+
+
+def _life(pid: int) -> str:
+    """Return the process id and when the process started, which together are unique; empty when it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else f"{pid} {fields[19]}"
 
 
 def find(*, state: Path) -> Running | None:
@@ -68,6 +93,11 @@ def end(*, state: Path, timeout: float = 20) -> None:
     while (running := find(state=state)) is not None:
         for pid in {running.holder, running.init}:
             _kill_and_wait(pid=pid, timeout=timeout)
+    # Somebody else may have killed it just now: a process that is ending has no command line any more, but the
+    # kernel lets process 1 become a zombie only after everything else in its namespace is gone.
+    with contextlib.suppress(FileNotFoundError):
+        last = (state / _INIT).read_text()
+        wait_until(lambda: _life(int(last.split()[0])) != last, what="processes to end", timeout=timeout)
 
 
 def enter(running: Running, *, argv: list[str]) -> list[str]:

@@ -1,5 +1,7 @@
 """What can be said of, and mended in, a cluster whose supervisor is alive."""
 
+import contextlib
+
 from localcluster import configuration, namespaces
 from localcluster.bringup import node
 from localcluster.errors import ClusterError
@@ -11,6 +13,8 @@ from localcluster.record import Options, Record
 
 _PARTS_TIMEOUT_S = 30
 _HEALING_S = 20
+# With the growing pauses between them, some seven seconds.
+_STARTS_THAT_ARE_ENOUGH = 6
 
 
 def repaired(*, layout: Layout, options: Options, progress: Progress) -> Record | None:
@@ -73,3 +77,12 @@ def what_is_down(layout: Layout) -> str:
     except (OSError, ValueError, KeyError):
         down = ["supervisor"]
     return f"not answering: {', '.join(down) or 'nothing'}; logs in {layout.logs}"
+
+
+def failing_part(layout: Layout) -> str:
+    """Return the name of a part that has been started again and again and does not stay, or an empty string."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        for name, part in described_parts(layout.control_socket).items():
+            if not part["ready"] and part["starts"] >= _STARTS_THAT_ARE_ENOUGH:
+                return name
+    return ""

@@ -143,8 +143,11 @@ def _await_api_server(*, layout: Layout, api: Api, progress: Progress) -> None:
 
 
 def _alive(layout: Layout) -> bool:
-    """Return True; raise when the namespaces ended at their start, which no waiting will mend."""
+    """Return True; raise when the namespaces or a part ended at their start, which no waiting will mend."""
     if namespaces.find(state=layout.root) is None:
         msg = f"the cluster's namespaces could not be set up; see {layout.logs / 'supervisor.log'}"
+        raise ClusterError(msg)
+    if failing := running.failing_part(layout):
+        msg = f"{failing} ends whenever it is started; see {layout.logs / failing}.log"
         raise ClusterError(msg)
     return True

@@ -87,8 +87,10 @@ class _Outside(_Side):
         try:
             _, inner = await asyncio.wait_for(connecting, timeout=_CONNECT_S)
         except (OSError, TimeoutError):
+            # A plain end, not a reset: nothing has been answered yet that it could cut short, and Python's own TLS
+            # client mishandles a reset that comes before its handshake.
             if self.transport is not None:
-                _reset(self.transport)
+                self.transport.abort()
             return
         if self.transport is None:
             if inner.transport is not None:

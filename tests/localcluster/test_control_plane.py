@@ -181,11 +181,12 @@ def _kill(cluster: Cluster, victim: str) -> None:
 
 
 def _started(pid: int) -> str:
-    """When a process started: tells it from a later one that was given the same number."""
+    """When a process started: tells it from a later one of the same number. Empty when it is gone, or only unreaped."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if fields[0] == "Z" else fields[19]
 
 
 def _traces() -> tuple[list[str], list[str], list[Path]]:
