@@ -1,5 +1,6 @@
 """The demo itself: act by act, each awaited and checked."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -74,9 +75,10 @@ class Demo:
         )
         account = kube.get("deployment", OPERATOR, "-n", OPERATOR_NAMESPACE)["spec"]["template"]["spec"]
         own = account.get("serviceAccountName", "default")
+        os.environ["KUBECONFIG"] = str(kube.kubeconfig)
         from modelrelease.cli.cluster import Cluster  # reads KUBECONFIG when it is imported
 
-        source = cast(Source, Cluster(context=self.settings.context, namespace=NAMESPACE))
+        source = cast(Source, Cluster(context=None, namespace=NAMESPACE))
         self.show.follower = Follower(source=source, name=RELEASE)
         return [Check(text=f"the operator runs as {own}, not as an administrator", ok=own == OPERATOR, found=own)]
 

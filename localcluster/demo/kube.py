@@ -1,8 +1,6 @@
 """The cluster as the demo sees it: kubectl for what is applied and looked up now and then."""
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +16,10 @@ _TIMEOUT_S = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Kube:
-    """One cluster. The kubeconfig is what the environment says."""
+    """One cluster."""
 
     kubectl: str
-    context: str | None = None
+    kubeconfig: Path
 
     def apply(self, objects: Sequence[Object]) -> None:
         """Apply objects, server-side, as a Git tool would."""
@@ -46,10 +44,9 @@ class Kube:
 
     def run(self, *arguments: str, text: str | None = None) -> str:
         """Run kubectl; a failure is an error in its own words."""
-        context = ["--context", self.context] if self.context else []
         try:
             done = subprocess.run(
-                [self.kubectl, *context, *arguments],
+                [self.kubectl, "--kubeconfig", str(self.kubeconfig), *arguments],
                 input=text,
                 capture_output=True,
                 text=True,
@@ -63,12 +60,3 @@ class Kube:
             msg = f"kubectl {' '.join(arguments[:2])}: {done.stderr.strip()}"
             raise ClusterError(msg)
         return done.stdout
-
-
-def find_kubectl() -> str:
-    """Return the kubectl on PATH, for a cluster that is not ours."""
-    found = shutil.which("kubectl", path=os.environ.get("PATH"))
-    if found is None:
-        msg = "--context needs kubectl on PATH: install it, or leave --context out and let the demo make a cluster"
-        raise ClusterError(msg)
-    return found

@@ -1,13 +1,14 @@
 """The stage of the demo: a local cluster of its own with the images, or a cluster that exists."""
 
-import os
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from localcluster import api, host, images, parts
-from localcluster.demo.kube import Kube, find_kubectl
+from localcluster import api, existing, host, images, parts
+from localcluster.demo.kube import Kube
 from localcluster.demo.settings import NAMESPACE, Settings
 from localcluster.errors import ClusterError
 from localcluster.progress import Progress
@@ -47,12 +48,7 @@ def _local(*, settings: Settings, progress: Progress) -> Iterator[Stage]:
         for image in IMAGES:
             with progress.stage(f"giving the node the image {image}"):
                 cluster.load(image)
-        os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
-        yield Stage(
-            kube=Kube(kubectl=str(cluster.layout.bin / "kubectl")),
-            gateway_address=cluster.gateway_address,
-            hint=f"export KUBECONFIG={cluster.kubeconfig}",
-        )
+        yield _stage(cluster, hint=f"export KUBECONFIG={cluster.kubeconfig}")
     finally:
         if not settings.keep:
             with progress.stage("taking the cluster down (programs and images are kept)"):
@@ -61,20 +57,26 @@ def _local(*, settings: Settings, progress: Progress) -> Iterator[Stage]:
 
 @contextmanager
 def _existing(settings: Settings) -> Iterator[Stage]:
+    assert settings.context is not None
     assert settings.gateway_address is not None
-    kube = Kube(kubectl=find_kubectl(), context=settings.context)
-    if kube.get("namespace", NAMESPACE):
-        msg = (
-            f"the cluster of context {settings.context} has a namespace {NAMESPACE!r} already, which the demo would "
-            f"use and remove: delete it if an earlier demo left it, `kubectl delete namespace {NAMESPACE}`"
+    with tempfile.TemporaryDirectory(prefix="modelrelease-demo-") as folder:
+        cluster = existing.attach(
+            context=settings.context, gateway=settings.gateway_address, prometheus="", folder=Path(folder)
         )
-        raise ClusterError(msg)
-    try:
-        yield Stage(
-            kube=kube,
-            gateway_address=settings.gateway_address,
-            hint=f"kubectl config use-context {settings.context}",
-        )
-    finally:
-        if not settings.keep:
-            kube.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
+        found = _stage(cluster, hint=f"kubectl config use-context {settings.context}")
+        if found.kube.get("namespace", NAMESPACE):
+            msg = (
+                f"the cluster of context {settings.context} has a namespace {NAMESPACE!r} already, which the demo "
+                f"would use and remove: delete it if an earlier demo left it, `kubectl delete namespace {NAMESPACE}`"
+            )
+            raise ClusterError(msg)
+        try:
+            yield found
+        finally:
+            if not settings.keep:
+                found.kube.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
+
+
+def _stage(cluster: api.Cluster, *, hint: str) -> Stage:
+    kube = Kube(kubectl=cluster.kubectl_program(), kubeconfig=cluster.kubeconfig)
+    return Stage(kube=kube, gateway_address=cluster.gateway_address, hint=hint)
