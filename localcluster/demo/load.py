@@ -15,7 +15,7 @@ from localcluster.demo.images import SIDE, Image, images
 from localcluster.demo.records import GRPC, HTTP, Recorder, Request
 
 REVISION_HEADER = "x-model-revision"
-TIMEOUT_S = 5.0
+TIMEOUT_S = 10.0
 _IMAGES = 400
 _SAID = 80
 _CLASSES = 10

@@ -55,7 +55,7 @@ class Recorder:
     def since(self, moment: float) -> list[Request]:
         """Return the requests that were sent at that moment or later; answers come in a slightly different order."""
         found = []
-        late = 10.0  # no request takes longer: behind one that was sent so much earlier there is none to be found
+        late = 12.0  # no request takes longer: behind one that was sent so much earlier there is none to be found
         for request in reversed(self.requests):
             if request.at < moment - late:
                 break

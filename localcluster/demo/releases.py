@@ -66,13 +66,14 @@ def release(*, version: Version, settings: Settings) -> Object:
                     ],
                 },
                 "artifactStore": {"uri": f"pvc://{CLAIM}/releases"},
-                "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}},
+                "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}},
             },
             "serving": {
                 "triton": triton,
                 "replicas": 1,
                 "resources": {
-                    "requests": {"cpu": "100m", "memory": "256Mi"},
+                    # On few cores what serves goes before what builds.
+                    "requests": {"cpu": "500m", "memory": "256Mi"},
                     "limits": {"memory": "1Gi", "nvidia.com/gpu": 1},
                 },
             },
