@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from modelrelease.domain import commands, naming
 from modelrelease.domain.commands import Verb
-from modelrelease.domain.observed import FLOOR_PPM, PPM, Protocol, Slot
+from modelrelease.domain.observed import FLOOR_PPM, PPM, Problem, Protocol, Slot
 from modelrelease.domain.spec import Gate, OnDeadline, Pause, Step
 from modelrelease.domain.status import Outcome, Stage, Status
 
@@ -361,3 +361,15 @@ def test_the_status_of_a_fresh_object_has_a_ready_condition() -> None:
     assert ready.status == "False"
     assert world.status.observed_generation == 1
     assert isinstance(world.status, Status)
+
+
+def test_a_gateway_that_is_absent_is_looked_for_again_while_stable_has_no_route() -> None:
+    world = released("1")
+    world.routes.clear()
+    world.gateway_problem = Problem(reason="GatewayNotFound", message="there is no Gateway")
+    wake_at = world.reconcile().wake_at
+    assert wake_at is not None and (wake_at - world.now).total_seconds() <= 5, "no event tells that it came"
+    world.gateway_problem = None
+    world.settle()
+    assert set(world.routes) == set(Protocol)
+    assert world.reconcile().wake_at is None

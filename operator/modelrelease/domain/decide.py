@@ -14,7 +14,7 @@ from modelrelease.domain.commands import Command, Verb
 from modelrelease.domain.context import Context, Wait
 from modelrelease.domain.converge import converge
 from modelrelease.domain.explain import announce, explain, steady
-from modelrelease.domain.observed import Observed, Problem, Slot
+from modelrelease.domain.observed import GatewayFacts, Observed, Problem, Slot
 from modelrelease.domain.plan import Plan
 from modelrelease.domain.spec import OnDeadline
 from modelrelease.domain.status import Candidate, Outcome, Retired, Stable, Stage, Status
@@ -160,8 +160,18 @@ def _wake_at(context: Context, wait: Wait | None) -> datetime | None:
         moments += [wait.until] if wait and wait.until else []
         deadline = context.after(candidate.progress_at, context.spec.rollout.progress_deadline)
         moments += [deadline] if wait and wait.counts and deadline > context.now else []
+    elif _unrouted(context):
+        moments.append(context.after(context.now, stages.RECHECK))
     ahead = [moment for moment in moments if moment > context.now]
     # A moment that has passed without effect (a removal that must wait for the gateway) is looked at again soon.
     return min(
         [*ahead, *([context.after(context.now, stages.RECHECK)] if len(ahead) < len(moments) else [])], default=None
     )
+
+
+def _unrouted(context: Context) -> bool:
+    """Tell whether stable has no route because of the Gateway, which sends no event when it gets well."""
+    observed, gateway = context.observed, context.observed.gateway
+    routed = set(observed.routes) >= set(observed.protocols)
+    well = isinstance(gateway, GatewayFacts) and gateway.problem is None
+    return context.status.stable is not None and not routed and not well
