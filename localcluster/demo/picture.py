@@ -163,7 +163,9 @@ def _errors(axes: Any, drawing: _Drawing) -> None:
         for place in range(len(middles))
     ]
     overall = [100 * bad / all_ if all_ else math.nan for bad, all_ in zip(failed, whole, strict=True)]
-    for name in counted:
+    for name in drawing.versions:
+        if name not in cut.rate:
+            continue
         ratio = [100 * value for value in cut.error_ratio[name]]
         if any(value > 0 for value in ratio):
             axes.plot(middles, ratio, color=_COLOURS[name], marker="o", ms=3.5, lw=1.2, label=f"of {name}'s answers")
