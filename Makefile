@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help venv lint unit test demo bench lock clean
 
-QUICK := not api and not e2e and not real
+QUICK := not api and not e2e and not real and not deep
 WORKERS ?= 2
 # A cluster that exists, instead of the local one: `make demo CONTEXT=NAME`.
 CONTEXT_FLAG := $(if $(CONTEXT),--context $(CONTEXT))

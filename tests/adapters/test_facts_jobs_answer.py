@@ -9,7 +9,7 @@ from modelrelease.adapters.facts.jobs import job_facts
 from modelrelease.domain.observed import JobState
 
 ANSWER = {
-    "digest": "sha256:ab",
+    "digest": "sha256:" + "ab" * 32,
     "uri": "file:///artifacts/releases/sha256-ab",
     "metrics": {"accuracy": {"value": 0.97, "rows": 270}},
     "inputs": [{"name": "image", "datatype": "FP32", "shape": [64]}],

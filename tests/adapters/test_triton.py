@@ -227,14 +227,14 @@ async def test_a_model_that_hangs_is_waited_for_no_longer_than_the_deadline(trit
 
 async def test_nobody_listens(tmp_path: Path) -> None:
     (port,) = servers.free_ports(1)
-    nobody = servers.Triton(repository=tmp_path, http="", grpc=f"127.0.0.1:{port}", metrics="", log=tmp_path / "log")
+    nobody = servers.Triton(repository=tmp_path, http="", grpc=f"127.0.0.1:{port}", metrics="", home=tmp_path)
     reason, message, fatal = await trouble(nobody, "m")
     assert (reason, fatal) == ("TritonUnreachable", False)
     assert f"Triton at 127.0.0.1:{port} can't be reached" in message
 
 
 async def test_a_name_that_does_not_resolve(tmp_path: Path) -> None:
-    nobody = servers.Triton(repository=tmp_path, http="", grpc="nobody.invalid:1", metrics="", log=tmp_path / "log")
+    nobody = servers.Triton(repository=tmp_path, http="", grpc="nobody.invalid:1", metrics="", home=tmp_path)
     assert (await trouble(nobody, "m"))[0] in ("TritonUnreachable", "TritonTooSlow")
 
 

@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from localcluster.demo import picture, summary
 from localcluster.demo.checks import Check
 from tests.demo import sample
@@ -48,6 +50,7 @@ def test_the_numbers_are_json_and_complete():
     assert {failure["version"] for failure in document["failures"]} == {"v4"}
 
 
+@pytest.mark.deep
 def test_the_picture_is_drawn_also_of_a_demo_that_ended_early(tmp_path):
     whole = sample.told()
     picture.draw(told=whole, to=tmp_path / "whole.png")

@@ -6,6 +6,7 @@ whatever happened before (design, section 5, points 1 to 7).
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,9 @@ from modelrelease.domain.observed import FLOOR_PPM, PPM, Observed, Slot
 from modelrelease.domain.status import Stage
 
 from tests.domain.world import World, a_spec
+
+# Set MODELRELEASE_DEEP=1 for a long walk.
+DEPTH = 600 if os.environ.get("MODELRELEASE_DEEP") else 25
 
 VERSIONS = st.sampled_from(["1", "2", "3"])
 LADDERS = st.sampled_from([(5, 25), (10,), (1, 2, 50), (30, 60)])
@@ -164,6 +168,6 @@ class Releases(RuleBasedStateMachine):
 
 
 Releases.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=DEPTH, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestReleases = Releases.TestCase

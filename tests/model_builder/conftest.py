@@ -44,6 +44,13 @@ class Artifact:
         return str(self.result["uri"])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the trained artifact: the training alone is seconds."""
+    for item in items:
+        if "artifact" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.deep)
+
+
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """A small INT8 build, made once; tests that change it work on copies."""

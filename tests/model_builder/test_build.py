@@ -53,6 +53,7 @@ def test_the_result_tells_metrics_and_interface(artifact: Artifact) -> None:
     assert artifact.uri == artifact.directory.as_uri()
 
 
+@pytest.mark.deep
 def test_same_spec_and_seed_give_the_same_digest(artifact: Artifact, tmp_path: Path) -> None:
     again = run_build(spec(TRAIN, QUANTIZE, model={"name": "digits", "version": "2"}), out=tmp_path / "again")
     assert again["digest"] == artifact.digest  # the version is a label, not content
@@ -90,6 +91,7 @@ def test_the_graph_takes_raw_pixels_and_carries_no_trace_of_the_machine(artifact
 SIX_EPOCHS = {"pass": "train", "parameters": {"epochs": 6}}
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("recipe", "passes"),
     [
@@ -122,6 +124,7 @@ def context(tmp_path: Path, **changes: Any) -> Context:
     return Context(data=dataset, seed=0, reporter=SilentReporter(), workspace=tmp_path)
 
 
+@pytest.mark.deep
 def test_a_diverged_training_is_a_failed_gate(tmp_path: Path) -> None:
     broken = Split(rows=numpy.full((32, 8, 8), numpy.inf, dtype="float32"), labels=numpy.zeros(32, dtype="int64"))
     network = REGISTRY["digits-cnn"]().network
@@ -140,6 +143,7 @@ def test_the_seed_decides_split_and_weights(tmp_path: Path) -> None:
     assert all(min(numpy.bincount(part.labels)) >= 25 for part in (splits[0].validation, splits[0].test))
 
 
+@pytest.mark.deep
 def test_weights_from_a_file_are_served_as_they_are(tmp_path: Path) -> None:
     network = REGISTRY["digits-cnn"]().network
     save_file(network.state_dict(), tmp_path / "x.safetensors")
@@ -166,6 +170,7 @@ def test_unusable_weights_are_bad_data(damage: str, tmp_path: Path) -> None:
     assert not (tmp_path / "out/manifest.json").exists()
 
 
+@pytest.mark.deep
 def test_more_calibration_rows_than_there_are_is_bad_data(tmp_path: Path) -> None:
     parameters = quantize.Parameters(calibration_rows=5000)
     with pytest.raises(BadData, match="calibrationRows is 5000, but the training split of 'digits' has 1257 rows"):
@@ -206,6 +211,7 @@ def test_calibration_rows_hold_every_class_alike() -> None:
     assert numpy.bincount(labels[order[:40]]).tolist() == pytest.approx([10] * 4, abs=1)
 
 
+@pytest.mark.deep
 def test_the_command_line_writes_progress_and_the_result(tmp_path: Path, command: Command) -> None:
     (tmp_path / "spec.json").write_text(json.dumps(spec()))
     log = tmp_path / "termination"
@@ -216,6 +222,7 @@ def test_the_command_line_writes_progress_and_the_result(tmp_path: Path, command
     assert last["digest"].startswith("sha256:")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("raw", "code", "reason"),
     [

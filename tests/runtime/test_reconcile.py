@@ -188,6 +188,7 @@ class TestTrouble:
             world = await self._first(number, fault)
             assert self._summary(world) == self._summary(expected), f"write {number}"
 
+    @pytest.mark.deep
     async def test_any_answer_of_a_whole_rollout_may_be_lost(self) -> None:
         before = await serving()
         first = before.cluster.faults.writes_seen
