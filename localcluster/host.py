@@ -20,7 +20,7 @@ _KEPT = (
 # Command -> Debian package. The control plane needs only the first group.
 _BASE = {"ip": "iproute2", "unshare": "util-linux", "nsenter": "util-linux", "mount": "mount", "openssl": "openssl"}
 _NODE = {"runc": "runc", "iptables": "iptables", "conntrack": "conntrack"}
-IMAGES = {"buildah": "buildah", "mmdebstrap": "mmdebstrap", "busybox": "busybox-static"}
+IMAGES = {"buildah": "buildah", "mmdebstrap": "mmdebstrap", "busybox": "busybox-static", "zstd": "zstd"}
 
 
 def require_linux() -> None:

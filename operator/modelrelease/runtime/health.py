@@ -31,7 +31,9 @@ class Health:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, host=None, port=self.port).start()
-        bound: int = self._runner.addresses[0][1]
+        # Both families listen; where the port was left open, each got one of its own, and IPv4's is the one told.
+        addresses = sorted(self._runner.addresses, key=len)
+        bound: int = addresses[0][1]
         return bound
 
     async def stop(self) -> None:
