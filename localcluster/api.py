@@ -11,7 +11,8 @@ from typing import Any, TypedDict
 from localcluster import host, namespaces, parts
 from localcluster.bringup import down
 from localcluster.bringup.images import load_image
-from localcluster.bringup.up import locked, up
+from localcluster.bringup.lock import locked
+from localcluster.bringup.up import up
 from localcluster.errors import ClusterError
 from localcluster.inside.supervisor import ask, described_parts
 from localcluster.kube import Api

@@ -31,8 +31,9 @@ def wipe(layout: Layout) -> None:
 
 
 def purge(layout: Layout) -> None:
-    """Remove the state of a stopped cluster, images included."""
+    """Remove the state of a stopped cluster, images and the lock that the caller holds included."""
     _remove(layout.root)
+    layout.lock.unlink(missing_ok=True)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -1,9 +1,5 @@
 """``up``: from nothing, from a half-dead cluster, or from one that runs already, to one that works."""
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +7,7 @@ from pathlib import Path
 from localcluster import binaries, certs, cgroups, configuration, doors, host, namespaces, parts
 from localcluster.bringup import base, node, running
 from localcluster.bringup.down import stop, wipe
+from localcluster.bringup.lock import locked
 from localcluster.errors import ClusterError
 from localcluster.kube import Api
 from localcluster.layout import Layout
@@ -19,18 +16,6 @@ from localcluster.progress import Progress, wait_until
 from localcluster.record import Options, Record, Wish
 
 _API_TIMEOUT_S = 60
-
-
-@contextlib.contextmanager
-def locked(layout: Layout) -> Iterator[None]:
-    """Let one ``up`` or ``down`` at a time change a cluster; others wait."""
-    layout.lock.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(layout.lock, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def up(*, layout: Layout, wish: Wish, bin_dir: Path | None, progress: Progress) -> Record:

@@ -161,6 +161,7 @@ def test_down_leaves_nothing_behind(victim: str) -> None:
     assert not {(pid, _started(pid)) for pid, _ in inside} & inside
     assert namespaces.find(state=cluster.state_dir) is None
     assert not cluster.state_dir.exists()
+    assert not cluster.layout.lock.exists()
     assert _traces() == before
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=2)

@@ -148,6 +148,9 @@ def test_more_gpus_than_there_are_stay_pending(full_cluster: Cluster, namespace:
 
     wait_until(told, what="the scheduler to say what is missing", timeout=30)
     full_cluster.kubectl("scale", "-n", namespace, "deployment/web", "--replicas=2")
+    # The little web server breaks off what it is answering when it is ended: be done with that before the next test.
+    names = ("get", "pods", "-n", namespace, "-l", "app=web", "-o", "name")
+    wait_until(lambda: len(full_cluster.kubectl(*names).split()) == 2, what="surplus pods to end", timeout=60)
 
 
 def test_the_door_carries_many_requests_without_loss(full_cluster: Cluster, namespace: str) -> None:

@@ -5,12 +5,14 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from localcluster import api, certs, cli, configuration, doors, host, kube, parts
 from localcluster.bringup import manifests
+from localcluster.bringup.lock import locked
 from localcluster.errors import ClusterError
 from localcluster.inside import provisioner, supervisor
 from localcluster.layout import Layout
@@ -31,6 +33,23 @@ def test_state_and_cache_follow_the_environment(monkeypatch: pytest.MonkeyPatch,
     assert Layout.of(name="a").root == tmp_path / "modelrelease-localcluster" / "a"
     monkeypatch.setenv("MODELRELEASE_STATE", str(tmp_path / "other"))
     assert Layout.of(name="a").root == tmp_path / "other" / "a"
+
+
+def test_a_lock_that_was_removed_while_it_was_waited_for_is_taken_anew(tmp_path: Path) -> None:
+    layout, entered = Layout(name="a", root=tmp_path / "a"), threading.Event()
+
+    def second() -> None:
+        with locked(layout):
+            entered.set()
+            assert layout.lock.exists()
+
+    waiting = threading.Thread(target=second)
+    with locked(layout):
+        waiting.start()
+        assert not entered.wait(0.2)
+        layout.lock.unlink()
+    waiting.join(timeout=5)
+    assert entered.is_set()
 
 
 def test_certificates_verify_and_are_made_only_once(tmp_path: Path) -> None:
