@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from modelrelease.domain import naming
-from modelrelease.domain.context import Context, ppm, slot_ready
+from modelrelease.domain.context import FULL, Context, ppm, slot_ready
 from modelrelease.domain.observed import FLOOR_PPM, Record, RouteFacts, Slot
 from modelrelease.domain.plan import Remove, Want, WantDeployment, WantJob, WantRecord, WantRoute, WantSlot
 from modelrelease.domain.rollout import needed_capacity
@@ -82,9 +82,13 @@ def _may_create(context: Context) -> bool:
 
 
 def _next_weight(context: Context, facts: RouteFacts, target: int) -> int | None:
-    """Return the weight a route may have now: the target where its slot is fit for it, else today's."""
+    """Return the weight a route may have now: the target where its slot is fit for it, else today's.
+
+    Today's within the bounds: a person's or a tool's weight of 0 is not one that may be written.
+    """
     observed, targets = context.observed, slot_targets(context)
-    today = facts.candidate_ppm
+    written = facts.candidate_ppm
+    today = None if written is None else min(max(written, ppm(0)), ppm(FULL))
     if today is None or target < today:
         fit = slot_ready(observed, Slot.STABLE, targets[Slot.STABLE]) > 0
         dead = not (candidate := observed.slots.get(Slot.CANDIDATE)) or not candidate.ready
