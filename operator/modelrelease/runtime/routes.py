@@ -38,9 +38,9 @@ class Routes:
         meta = observed.meta
         live = self.store.get(naming.ROUTE_KINDS[want.protocol], meta.namespace, meta.name)
         filters = await self._takes_filters(observed, live)
-        stable, candidate = (self._selected(observed, slot) for slot in (Slot.STABLE, Slot.CANDIDATE))
-        if want.candidate_ppm <= FLOOR_PPM:
-            candidate = stable  # where the idle slot is going, if it is not there yet
+        stable = candidate = self._selected(observed, Slot.STABLE)
+        if want.candidate_ppm > FLOOR_PPM:  # else the idle slot is on its way to stable, or is even missing
+            candidate = self._selected(observed, Slot.CANDIDATE)
         manifest = _render(observed, want, filters=filters, stable=stable, candidate=candidate)
         if live is None or not filters or not render.differs(rendered=manifest, live=live):
             return manifest

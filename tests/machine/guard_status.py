@@ -1,0 +1,137 @@
+"""What no status may say (design, section 5, points 1, 3, 4, 6 and 9)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from modelrelease.adapters.kinds import Manifest
+from modelrelease.domain import codec, commands, naming
+from modelrelease.domain.commands import Verb
+from modelrelease.domain.spec import Spec
+
+from tests.machine.guarded import Actor
+
+
+def check(actor: Actor, before: Manifest, after: Manifest, *, now: datetime) -> None:
+    """Hold a new status against the one before."""
+    old, new = before.get("status") or {}, after["status"]
+    assert new["observedGeneration"] >= old.get("observedGeneration", 0), "observedGeneration went back"
+    was, now_is = old.get("candidate"), new.get("candidate")
+    if was is None or now_is is None or _who(was) != _who(now_is):
+        done = was is None or was["stage"] == "Retreat" or (new.get("stable") or {}).get("revision") == was["revision"]
+        assert done, "a candidate was given up without a retreat"
+        _check_promotion(actor, before, old, new, now)
+        return
+    _check_candidate(now_is)
+    _check_commands(before, old, new)
+    if _desired(now_is) > _desired(was):
+        _check_rise(actor, before, was, now_is, now)
+    if was["stage"] == "Retreat":
+        assert now_is["stage"] == "Retreat", "a retreat was called off"
+        assert now_is["end"] == was["end"], "the reason of a retreat changed"
+
+
+def _check_candidate(candidate: Manifest) -> None:
+    failed = [v for v in candidate.get("verdicts") or () if v["verdict"] == "Fail"]
+    assert not failed or candidate["stage"] == "Retreat", f"3: goes on after {failed}"
+    for verdict in candidate.get("verdicts") or ():
+        assert verdict["message"] and verdict["metric"], "9: a verdict without its numbers"
+    if candidate["stage"] == "Retreat":
+        assert _desired(candidate) == 0, "a retreat with a weight"
+        assert candidate["end"]["reason"] and candidate["end"]["message"], "9: a retreat without a reason"
+
+
+def _check_rise(actor: Actor, before: Manifest, was: Manifest, now_is: Manifest, now: datetime) -> None:
+    """1: up only by one step, from a weight that the gateway accepted, on a pass of this very step."""
+    if was["stage"] == "Deploy":
+        assert now_is["step"] == 0 and _desired(now_is) == now_is["ladder"][0]
+        return
+    assert was["stage"] == "Step", f"a rise in {was['stage']}"
+    skipped = was.get("skip") or _ordered(before, Verb.PROMOTE, was)
+    if now_is["stage"] == "Bake":
+        assert skipped or was["step"] == len(was["ladder"]) - 1, "steps were left out"
+    else:
+        assert now_is["step"] == was["step"] + 1 and _desired(now_is) == was["ladder"][now_is["step"]]
+    started = was.get("stepStartedAt")
+    assert started is not None, "up before the gateway accepted the step before"
+    if not skipped:
+        _check_passed(actor, before, was, started, now)
+        _check_pause(before, was, started, now)
+
+
+def _check_passed(actor: Actor, release: Manifest, candidate: Manifest, started: str, now: datetime) -> None:
+    interval = codec.parse_duration(release["spec"]["rollout"]["analysis"]["interval"])
+    assert now >= codec.parse_time(started) + timedelta(seconds=interval), "up before the first check was due"
+    seen = actor.judged_good(started)
+    recorded = candidate.get("verdicts") or ()
+    passed = seen if seen is not None else bool(recorded) and all(v["verdict"] == "Pass" for v in recorded)
+    assert passed, f"up without a pass since {started}"
+
+
+def _check_pause(release: Manifest, candidate: Manifest, started: str, now: datetime) -> None:
+    weight = candidate["ladder"][candidate["step"]]
+    pause: Any = (
+        next((s.get("pause") for s in release["spec"]["rollout"]["steps"] if s["weight"] == weight), None) or {}
+    )
+    if pause.get("untilApproved"):
+        assert candidate.get("approved") or _ordered(release, Verb.APPROVE, candidate), "up without approval"
+    if "duration" in pause:
+        end = codec.parse_time(started) + timedelta(seconds=codec.parse_duration(pause["duration"]))
+        assert now >= end, "up before the pause ended"
+
+
+def _check_promotion(actor: Actor, release: Manifest, old: Manifest, new: Manifest, now: datetime) -> None:
+    """1 and 4: another stable revision only by a candidate that served everything and passed at the end of its bake."""
+    was, stable, before = old.get("candidate"), new.get("stable"), old.get("stable")
+    if stable is None or (before and before["revision"] == stable["revision"]):
+        return
+    if before is None:
+        return  # the first revision, or one that was found again after the status was lost
+    assert was is not None and was["stage"] == "Bake", "promoted from nowhere"
+    assert was["revision"] == stable["revision"], "another than the candidate was promoted"
+    started = was.get("bakeStartedAt")
+    assert started is not None, "promoted before it served everything"
+    if was.get("skip") or _ordered(release, Verb.PROMOTE, was):
+        return
+    end = codec.parse_time(started) + timedelta(
+        seconds=codec.parse_duration(release["spec"]["rollout"]["bake"]["duration"])
+    )
+    assert now >= end, "promoted before the end of the bake"
+    _check_passed(actor, release, was, started, now)
+
+
+def _check_commands(release: Manifest, old: Manifest, new: Manifest) -> None:
+    """6: an order counts once."""
+    was, now_is = old["candidate"], new["candidate"]
+    if now_is.get("end") and not was.get("end") and now_is["end"]["reason"] == "Aborted":
+        assert _ordered(release, Verb.ABORT, was), "aborted though nobody ordered it, or not again"
+    if now_is.get("skip") and not was.get("skip"):
+        assert _ordered(release, Verb.PROMOTE, was), "promoted though nobody ordered it, or not again"
+
+
+def _ordered(release: Manifest, verb: Verb, candidate: Manifest) -> bool:
+    """Tell whether an order about this candidate stands that the status has not latched."""
+    value = (release["metadata"].get("annotations") or {}).get(commands.annotation(verb), "")
+    handled = (release.get("status") or {}).get("handled") or ()
+    meant = value.startswith(f"{candidate['revision']}/{candidate['attempt']}/")
+    return meant and commands.latch_id(verb, value) not in handled
+
+
+def check_removed_job(release: Manifest, gone: Manifest) -> None:
+    """7: the build of a candidate that waits for it stays."""
+    candidate = (release.get("status") or {}).get("candidate") or {}
+    if candidate.get("stage") != "Build":
+        return
+    labels = gone["metadata"]["labels"]
+    key = labels.get(naming.LABEL_ARTIFACT)
+    spec_key = naming.artifact_key(codec.decode(Spec, release["spec"], "spec"))
+    assert key != spec_key, "the build that is waited for was removed"
+
+
+def _who(candidate: Manifest) -> tuple[str, int]:
+    return candidate["revision"], candidate["attempt"]
+
+
+def _desired(candidate: Manifest) -> int:
+    return int((candidate.get("weight") or {}).get("desired", 0))

@@ -1,0 +1,137 @@
+"""What no write to a route, a slot or a Deployment may do (design, section 5, points 1, 2, 3, 7 and 8).
+
+The rules are written anew here, from the design and on manifests, and share nothing with
+`decide` but names. Facts come from the live cluster; where the operator can't know better
+than its cache (pods die, people edit), from the cache of the process that wrote.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from modelrelease.adapters.kinds import Manifest
+from modelrelease.domain import naming
+from modelrelease.domain.observed import FLOOR_PPM, PPM
+
+from tests.fakes.cluster import Ident
+from tests.machine.guarded import ROUTES, Actor, GuardedCluster
+
+STABLE, CANDIDATE = "stable", "candidate"
+WITH_TRAFFIC = ("Step", "Bake")
+PERCENT = PPM // 100
+
+
+def shares(route: Mapping[str, Any]) -> dict[str, int] | None:
+    """Return each slot's weight, None where the route does not hold our two backends and nothing else."""
+    name = route["metadata"]["name"]
+    rules = route["spec"]["rules"]
+    backends = rules[0]["backendRefs"] if len(rules) == 1 else []
+    if [backend["name"] for backend in backends] != [f"{name}-{STABLE}", f"{name}-{CANDIDATE}"]:
+        return None
+    return {slot: backend["weight"] for slot, backend in zip((STABLE, CANDIDATE), backends, strict=True)}
+
+
+def selected(service: Manifest | None) -> str | None:
+    """Return the revision that a slot's Service selects."""
+    return (service or {}).get("spec", {}).get("selector", {}).get(naming.LABEL_REVISION)
+
+
+def check_route(cluster: GuardedCluster, actor: Actor, before: Manifest | None, after: Manifest) -> None:
+    """1: weights are whole and bounded. 2: weight comes only to a slot that serves what the status says."""
+    new = shares(after)
+    assert new is not None, "a route without exactly the two places"
+    assert sum(new.values()) == PPM and min(new.values()) >= FLOOR_PPM, f"weights {new}"
+    old = (shares(before) if before else None) or {STABLE: 0, CANDIDATE: 0}
+    status = _release(cluster, after).get("status") or {}
+    for slot, share in new.items():
+        if share > max(old[slot], FLOOR_PPM):
+            _check_rise(cluster, actor, after, status, slot=slot, share=share)
+
+
+def _check_rise(
+    cluster: GuardedCluster, actor: Actor, route: Manifest, status: Manifest, *, slot: str, share: int
+) -> None:
+    owner = status.get(slot) or {}
+    if slot == CANDIDATE:
+        assert owner.get("stage") in WITH_TRAFFIC, f"{share} ppm to a candidate in {owner.get('stage')}"
+        limit = 100 if owner["stage"] == "Bake" else owner["ladder"][owner["step"]]
+        assert owner["weight"]["desired"] == limit, "the wanted weight is not the step's"
+        assert share <= min(limit * PERCENT, PPM - FLOOR_PPM), f"{share} ppm in a step of {limit} %"
+    release = _release(cluster, route)["metadata"]
+    ident = ("Service", release["namespace"], f"{release['name']}-{slot}")
+    if ident not in cluster.touched:
+        assert selected(cluster.objects[ident]) == owner["revision"], f"weight to {slot}, which serves something else"
+    ready = believed_ready(actor, ident)
+    if slot == STABLE and not believed_ready(actor, (*ident[:2], f"{release['name']}-{CANDIDATE}")):
+        return  # nobody serves: going home is right at any rate
+    assert ready.get(owner["revision"]), f"weight to {slot} without a ready pod of {owner['revision']}: {ready}"
+    if slot == CANDIDATE:
+        assert set(ready) == {owner["revision"]}, f"the candidate slot has pods of others: {ready}"
+        assert ready[owner["revision"]] >= _capacity(cluster, actor, route, status), f"too few pods: {ready}"
+
+
+def _capacity(cluster: GuardedCluster, actor: Actor, route: Manifest, status: Manifest) -> int:
+    meta = route["metadata"]
+    stable = actor.store.get("Deployment", meta["namespace"], f"{meta['name']}-{status['stable']['revision']}") or {}
+    ready = stable.get("status", {}).get("readyReplicas", 0)
+    needed = math.ceil(status["candidate"]["weight"]["desired"] * ready / 100)
+    return max(1, min(needed, _release(cluster, route)["spec"]["serving"]["replicas"]))
+
+
+def believed_ready(actor: Actor, service: Ident) -> dict[str, int]:
+    """Return a slot's ready pods by revision, as the process that writes knows them."""
+    _, namespace, name = service
+    piece = actor.store.get("EndpointSlice", namespace, f"{name}-slice") or {"endpoints": []}
+    ready: dict[str, int] = {}
+    for endpoint in piece["endpoints"]:
+        if endpoint["conditions"]["ready"]:
+            pod = actor.store.get("Pod", namespace, endpoint["targetRef"]["name"])
+            labels = pod["metadata"]["labels"] if pod else {}
+            revision = labels.get(naming.LABEL_REVISION) or endpoint["targetRef"]["name"].split("-")[-3]
+            ready[revision] = ready.get(revision, 0) + 1
+    return ready
+
+
+def check_slot(cluster: GuardedCluster, actor: Actor, before: Manifest, after: Manifest) -> None:
+    """2: what a slot with traffic selects does not change, unless nobody answers there or people changed it."""
+    slot = after["metadata"]["labels"][naming.LABEL_SLOT]
+    if slot == "preview" or selected(before) == selected(after):
+        return
+    meta = after["metadata"]
+    ident = ("Service", meta["namespace"], meta["name"])
+    if ident in cluster.touched or not believed_ready(actor, ident):
+        return
+    release = _release(cluster, after)["metadata"]["name"]
+    for kind in ROUTES:
+        route = (kind, meta["namespace"], release)
+        if route not in cluster.objects or route in cluster.touched:
+            continue
+        written = (shares(cluster.objects[route]) or {CANDIDATE: FLOOR_PPM})[CANDIDATE]
+        for ppm in (written, cluster.served.get(route, written)):
+            share = ppm if slot == CANDIDATE else PPM - ppm
+            assert share <= FLOOR_PPM, f"{slot} was re-pointed at {share} ppm of {kind}"
+
+
+def check_removed_deployment(cluster: GuardedCluster, gone: Manifest) -> None:
+    """3 and 7: pods go only when they have no role, no slot selects them and no route change is under way."""
+    release, revision = _release(cluster, gone), gone["metadata"]["labels"][naming.LABEL_REVISION]
+    status, meta = release.get("status") or {}, release["metadata"]
+    roles = {(status.get(role) or {}).get("revision") for role in (STABLE, CANDIDATE)}
+    assert revision not in roles, "the pods of a revision with a role were removed"
+    for slot in (STABLE, CANDIDATE, "preview"):
+        ident = ("Service", meta["namespace"], f"{meta['name']}-{slot}")
+        if ident in cluster.objects and ident not in cluster.touched:
+            assert selected(cluster.objects[ident]) != revision, f"the pods behind {slot} were removed"
+    for kind in ROUTES:
+        route = (kind, meta["namespace"], meta["name"])
+        if route in cluster.objects and route not in cluster.touched:
+            written = (shares(cluster.objects[route]) or {}).get(CANDIDATE)
+            assert cluster.served.get(route) == written, "pods were removed while the gateway was behind"
+
+
+def _release(cluster: GuardedCluster, child: Manifest) -> Manifest:
+    meta = child["metadata"]
+    release = cluster.objects.get((naming.KIND, meta["namespace"], meta["labels"][naming.LABEL_RELEASE]))
+    return release or {"metadata": {"namespace": meta["namespace"], "name": meta["labels"][naming.LABEL_RELEASE]}}

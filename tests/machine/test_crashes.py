@@ -1,0 +1,75 @@
+"""The operator dies before and after each of its mutating calls, and ends where it would have ended.
+
+A scenario is played once without a crash. At each call the cluster is branched off: there
+the process is dead, another one starts with an empty memory, and the play goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.machine import final
+from tests.machine.operators import Metrics
+from tests.machine.script import Act, Play, ask_for, at_rest, at_step, begin, in_stage, metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A script, and where it begins: with nothing, or while version 1 serves."""
+
+    script: tuple[Act, ...]
+    serving: bool = True
+    protocols: int = 2
+
+
+SCENARIOS = {
+    "the first release": Scenario(serving=False, script=()),
+    "promoted": Scenario(script=(Act(when=at_rest, do=ask_for("2")),)),
+    "rolled back": Scenario(
+        script=(Act(when=at_rest, do=ask_for("2")), Act(when=at_step(1), do=metrics(Metrics.BAD))),
+    ),
+    "A-B-C": Scenario(
+        protocols=1,
+        script=(Act(when=at_rest, do=ask_for("2", protocols=1)), Act(when=at_step(0), do=ask_for("3", protocols=1))),
+    ),
+    "A-B-A while B bakes": Scenario(
+        protocols=1,
+        script=(
+            Act(when=at_rest, do=ask_for("2", protocols=1)),
+            Act(when=in_stage("Bake"), do=ask_for("1", protocols=1)),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_end_is_the_same_after_a_crash_at_any_call(name: str) -> None:
+    scenario = SCENARIOS[name]
+    crashes: dict[tuple[int, str], tuple[str, Play]] = {}
+    restarts: list[Play] = []
+    play = Play(bed=begin(serving=scenario.serving, protocols=scenario.protocols), script=scenario.script)
+    operator = play.bed.add_operator()
+
+    def crash_here(where: str) -> None:
+        cluster = play.bed.cluster
+        moment = f"{cluster.now:%H:%M:%S}, {where}, {cluster.writes[-1] if cluster.writes else 'no write yet'}"
+        # Nothing differs between a crash after a call and one before the next, if nothing happened in between.
+        crashes.setdefault((len(cluster.watch), str(cluster.now)), (moment, play.branch()))
+
+    operator.wire.watcher = crash_here
+    passed = set()
+    for _ in play.pauses():
+        passed.add(final.snapshot(play.bed.cluster))
+        restarts.append(play.branch())
+    expected = final.everything(play.bed.cluster)
+    assert len(crashes) >= 16, "each call of a release is a place to die"
+    for restarted in restarts:
+        assert final.everything(restarted.to_the_end().cluster) == expected, "a restart while only a clock runs"
+    for moment, crashed in crashes.values():
+        for _ in crashed.pauses():
+            if final.snapshot(crashed.bed.cluster) in passed:
+                break  # back on the way from which every restart led to the same end
+        else:
+            assert final.everything(crashed.bed.cluster) == expected, moment

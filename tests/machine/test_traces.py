@@ -1,0 +1,48 @@
+"""Traces that the machine found once, as short as they can be."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.machine import people
+from tests.machine.checks import check_end
+from tests.machine.guarded import ROUTES
+from tests.machine.script import ask_for, begin, midway
+
+BAKING = 17  # looks into the second version: all traffic is with the candidate
+
+
+@pytest.mark.parametrize("stable", [100, 0])
+def test_a_place_without_any_weight_gets_its_floor_back(stable: int) -> None:
+    """A Git tool that writes 100 and 0 takes a backend away, and no weight below the floor can be written back."""
+    bed = begin(serving=True)
+    bed.add_operator()
+    bed.add_operator()
+    for kind in ROUTES:
+        people.set_weights(bed, kind, stable)
+    check_end(bed)
+
+
+@pytest.mark.parametrize("stable", [100, 0])
+def test_a_place_without_any_weight_is_no_obstacle_while_no_pod_is_ready(stable: int) -> None:
+    bed = begin(serving=True)
+    operator = bed.add_operator()
+    bed.roll(ready=0)
+    bed.endpoints()
+    for kind in ROUTES:
+        people.set_weights(bed, kind, stable)
+    ask_for("2")(bed)
+    for _ in range(3):
+        operator.catch_up()
+        bed.look(operator)
+    assert bed.cluster.all("Job"), "the build does not wait for the route"
+
+
+def test_a_missing_slot_does_not_keep_its_traffic() -> None:
+    """The route goes to the floor before the slot is made anew, and has no revision to announce for it."""
+    bed = midway(BAKING)
+    bed.add_operator()
+    bed.add_operator()
+    people.delete_one(bed, "Service", 0)
+    people.lose_status(bed)
+    check_end(bed)
