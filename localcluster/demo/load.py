@@ -17,7 +17,7 @@ from localcluster.demo.records import GRPC, HTTP, Recorder, Request
 REVISION_HEADER = "x-model-revision"
 TIMEOUT_S = 10.0
 _IMAGES = 400
-_SAID = 80
+_SAID = 240
 _CLASSES = 10
 
 

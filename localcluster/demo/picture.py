@@ -101,7 +101,10 @@ def _style() -> Any:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "figure.facecolor": _PAPER,
-        "legend.frameon": False,
+        "legend.frameon": True,
+        "legend.facecolor": _PAPER,
+        "legend.edgecolor": "none",
+        "legend.framealpha": 0.85,
     }
 
 
@@ -127,10 +130,25 @@ def _shares(axes: Any, drawing: _Drawing) -> None:
         zorder=4,
         label="as clients saw it, each 2 s",
     )
+    _exposure(axes, drawing)
     axes.set_ylim(0, 100)
     axes.set_yticks([0, 10, 25, 50, 75, 100])
     axes.set_ylabel("share of the traffic, %\n(weight the gateway accepted)")
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.005), ncols=6, handlelength=1.2, columnspacing=1.6)
+
+
+def _exposure(axes: Any, drawing: _Drawing) -> None:
+    """Say how long the version that fails had traffic, where that is told."""
+    moments = drawing.told.moments
+    had = [moment.at for moment in moments if moment.candidate == EXPECTED_TO_FAIL and moment.accepted]
+    gone = [moment.at for moment in moments if had and moment.at > had[-1]]
+    if had and gone:
+        middle = (had[0] + gone[0]) / 2 - drawing.begin
+        peak = max(moment.accepted for moment in moments if moment.candidate == EXPECTED_TO_FAIL)
+        text = f"{EXPECTED_TO_FAIL} had {peak} %\nfor {gone[0] - had[0]:.0f} s"
+        axes.annotate(
+            text, xy=(middle, peak), xytext=(0, 16), textcoords="offset points", ha="center", color=_PAPER, zorder=5
+        )
 
 
 def _seen(drawing: _Drawing) -> Iterator[tuple[float, float]]:

@@ -13,9 +13,9 @@ HTTP_HOST = "digits.demo.example"
 GRPC_HOST = "digits-grpc.demo.example"
 CLAIM = "artifacts"
 
-_LEAST_REQUESTS = 20
-# A step is judged at its first look: what is needed must be there by then, scrapes' delay and chance included.
-_SHARE_NEEDED = 0.5
+_LEAST_REQUESTS = 15
+# A step should be judged at its first look: what it needs must be there by then, and latencies are known 10 s late.
+_SHARE_NEEDED = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """From single requests and moments to what is told at the end. Pure."""
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from localcluster.demo.records import Count, Moment, Request
 
 NOBODY = "no answer"
+_NUMBER = re.compile(r"\d+")
 
 
 def by_version(counts: Mapping[str, Count], *, names: Mapping[str, str]) -> dict[str, Count]:
@@ -37,8 +39,13 @@ def lost(requests: Iterable[Request], *, names: Mapping[str, str], expected: str
 
 
 def failures(requests: Iterable[Request]) -> list[tuple[str, int]]:
-    """Return what failures said, the most frequent first."""
-    return Counter(request.error for request in requests if not request.ok).most_common()
+    """Return what failures said, the most frequent first; where only numbers differ, one stands for all."""
+    kinds: dict[str, str] = {}
+    found: Counter[str] = Counter()
+    for request in requests:
+        if not request.ok:
+            found[kinds.setdefault(_NUMBER.sub("#", request.error), request.error)] += 1
+    return found.most_common()
 
 
 def quantile(values: Iterable[float], share: float) -> float:

@@ -121,7 +121,7 @@ def test_images_are_digits_as_the_model_knows_them_and_some_are_brighter():
     assert images(count=400) == found
     assert {image.digit for image in found} == set(range(10))
     bright = [image for image in found if image.bright]
-    assert 0.06 < len(bright) / len(found) < 0.2
+    assert 0.1 < len(bright) / len(found) < 0.3
     assert all(WHITE < max(image.pixels) <= WHITE * GAIN for image in bright)
     assert all(min(image.pixels) >= 0 and max(image.pixels) <= WHITE for image in found if not image.bright)
     assert len(found[0].raw) == 4 * 64
@@ -130,4 +130,4 @@ def test_images_are_digits_as_the_model_knows_them_and_some_are_brighter():
 def test_what_a_server_said_is_short():
     assert said(json.dumps({"error": "no   such\nmodel"})) == "no such model"
     assert said("plain") == "plain"
-    assert len(said("x" * 500)) < 100
+    assert len(said("x" * 500)) < 300

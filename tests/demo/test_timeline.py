@@ -105,3 +105,5 @@ def test_what_is_left_never_falls_below_the_acts_to_come():
 def test_failures_are_grouped_the_most_frequent_first():
     requests = [request(at=1, ok=False, error=text) for text in ("a", "b", "b")] + [request(at=2)]
     assert timeline.failures(requests) == [("b", 2), ("a", 1)]
+    numbered = [request(at=at, ok=False, error=f"idx={at} is out of bounds") for at in (17, 18, 19)]
+    assert timeline.failures(numbered) == [("idx=17 is out of bounds", 3)]
