@@ -17,7 +17,6 @@ from modelrelease.cli.release import Release, parse
 from modelrelease.domain.commands import Verb, annotation, format_command
 from modelrelease.domain.status import Condition, Status
 
-from localcluster import namespaces
 from localcluster.api import Cluster
 from localcluster.demo.checks import at_rest
 from localcluster.demo.load import Address, Load, try_both
@@ -139,9 +138,8 @@ class Stand:
 
     def operators(self) -> list[int]:
         """Return the operator's processes, by their ids on this machine."""
-        running = namespaces.find(state=self.cluster.layout.root)
-        assert running is not None
-        return [pid for pid in namespaces.members(running) if _is_operator(pid)]
+        every = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+        return [pid for pid in every if _is_operator(pid, cgroup=self.cluster.layout.cgroup)]
 
     def kill_operators(self) -> None:
         """End every operator process as a crash would."""
@@ -201,9 +199,10 @@ def accepted(route: Object) -> bool:
     return bool(route) and wanted <= good
 
 
-def _is_operator(pid: int) -> bool:
+def _is_operator(pid: int, *, cgroup: str) -> bool:
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        groups = Path(f"/proc/{pid}/cgroup").read_text()
     except OSError:
         return False
-    return b"modelrelease" in words and b"-m" in words
+    return words[1:3] == [b"-m", b"modelrelease"] and f"/{cgroup}/" in groups

@@ -75,7 +75,8 @@ def channel(home: Stand) -> grpc.Channel:
 def test_http_administration_is_refused_by_the_gateway(digits: Stand) -> None:
     for method, path in _REFUSED:
         status, revision = ask(digits, method, path, host=http_host(MODEL))
-        assert status in (400, 404), f"{method} {path}"
+        # Envoy sends who escapes a slash to the plain path (307), which is refused like the others.
+        assert status in (307, 400, 404), f"{method} {path}"
         assert not revision, f"{method} {path} reached a model server"
     for method, path in (("POST", "/v2/repository/index"), ("GET", "/v2/logging")):
         assert ask(digits, method, path, host=grpc_host(MODEL)) == (404, ""), f"{method} {path} at the gRPC hostname"
