@@ -14,6 +14,7 @@ from typing import Any
 from modelrelease.adapters.kinds import Manifest
 from modelrelease.domain import naming
 from modelrelease.domain.observed import FLOOR_PPM, PPM
+from modelrelease.render import candidate_ppm
 
 from tests.fakes.cluster import Ident
 from tests.machine.guarded import ROUTES, Actor, GuardedCluster
@@ -21,6 +22,7 @@ from tests.machine.guarded import ROUTES, Actor, GuardedCluster
 STABLE, CANDIDATE = "stable", "candidate"
 WITH_TRAFFIC = ("Step", "Bake")
 PERCENT = PPM // 100
+NOTHING = {STABLE: 0, CANDIDATE: 0}
 
 
 def shares(route: Mapping[str, Any]) -> dict[str, int] | None:
@@ -43,11 +45,17 @@ def check_route(cluster: GuardedCluster, actor: Actor, before: Manifest | None, 
     new = shares(after)
     assert new is not None, "a route without exactly the two places"
     assert sum(new.values()) == PPM and min(new.values()) >= FLOOR_PPM, f"weights {new}"
-    old = (shares(before) if before else None) or {STABLE: 0, CANDIDATE: 0}
+    old = _of_a_million(shares(before) if before else None)
     status = _release(cluster, after).get("status") or {}
     for slot, share in new.items():
         if share > max(old[slot], FLOOR_PPM):
             _check_rise(cluster, actor, after, status, slot=slot, share=share)
+
+
+def _of_a_million(weights: dict[str, int] | None) -> dict[str, int]:
+    """Return weights as somebody wrote them, on the operator's scale; nothing where there is no such route."""
+    total = sum((weights or {}).values())
+    return {slot: -(-weight * PPM // total) for slot, weight in weights.items()} if weights and total else NOTHING
 
 
 def _check_rise(
@@ -108,7 +116,7 @@ def check_slot(cluster: GuardedCluster, actor: Actor, before: Manifest, after: M
         route = (kind, meta["namespace"], release)
         if route not in cluster.objects or route in cluster.touched:
             continue
-        written = (shares(cluster.objects[route]) or {CANDIDATE: FLOOR_PPM})[CANDIDATE]
+        written = candidate_ppm(cluster.objects[route]) or FLOOR_PPM
         for ppm in (written, cluster.served.get(route, written)):
             share = ppm if slot == CANDIDATE else PPM - ppm
             assert share <= FLOOR_PPM, f"{slot} was re-pointed at {share} ppm of {kind}"
@@ -127,7 +135,7 @@ def check_removed_deployment(cluster: GuardedCluster, gone: Manifest) -> None:
     for kind in ROUTES:
         route = (kind, meta["namespace"], meta["name"])
         if route in cluster.objects and route not in cluster.touched:
-            written = (shares(cluster.objects[route]) or {}).get(CANDIDATE)
+            written = candidate_ppm(cluster.objects[route])
             assert cluster.served.get(route) == written, "pods were removed while the gateway was behind"
 
 

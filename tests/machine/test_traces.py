@@ -46,3 +46,21 @@ def test_a_missing_slot_does_not_keep_its_traffic() -> None:
     people.delete_one(bed, "Service", 0)
     people.lose_status(bed)
     check_end(bed)
+
+
+@pytest.mark.parametrize("harm", ["a slot is deleted", "a tool writes stable 100"])
+def test_nothing_is_promoted_while_stable_has_the_traffic(harm: str) -> None:
+    """The bake ends just when its traffic was taken away: stable's slot must not be re-pointed under load."""
+    bed = midway(BAKING)
+    bed.add_operator()
+    operator = bed.add_operator()
+    if harm == "a slot is deleted":
+        people.delete_one(bed, "Service", 0)
+        operator.catch_up()
+        bed.look(operator)
+    else:
+        for kind in ROUTES:
+            people.set_weights(bed, kind, 100)
+    bed.settle()
+    bed.wait(61)
+    check_end(bed)

@@ -70,18 +70,26 @@ def _edited_ladder(context: Context) -> Status | None:
 
 def _accepted(context: Context) -> Status | Wait | None:
     """Wait for the gateway to accept this weight on every route; the step's clock starts then."""
-    candidate, observed = context.candidate, context.observed
+    candidate = context.candidate
     if clock(candidate) is not None:
         return None
-    wanted = ppm(candidate.weight.desired)
-    routes = [observed.routes.get(protocol) for protocol in observed.protocols]
-    if all(r is not None and r.accepted and r.candidate_ppm == wanted for r in routes):
+    if (wait := _awaited_gateway(context)) is None:
         weight = replace(candidate.weight, accepted=candidate.weight.desired)
         peak = max(candidate.peak_weight, candidate.weight.desired)
         accepted = replace(candidate, weight=weight, peak_weight=peak, progress_at=context.now)
         if candidate.stage is Stage.BAKE:
             return context.with_candidate(replace(accepted, bake_started_at=context.now))
         return context.with_candidate(replace(accepted, step_started_at=context.now))
+    return wait
+
+
+def _awaited_gateway(context: Context) -> Wait | None:
+    """Return what keeps the gateway from serving this weight on every route, None if it does."""
+    candidate, observed = context.candidate, context.observed
+    wanted = ppm(candidate.weight.desired)
+    routes = [observed.routes.get(protocol) for protocol in observed.protocols]
+    if all(r is not None and r.accepted and r.candidate_ppm == wanted for r in routes):
+        return None
     slot = observed.slots.get(Slot.CANDIDATE)
     if slot is None or not slot.serves(candidate.revision):
         return Wait(reason="Slot", what="the candidate slot to serve the candidate", who="the cluster")
@@ -208,12 +216,14 @@ def bake(context: Context) -> Status | Wait:
     end, check = context.after(started, context.spec.rollout.bake.duration), context.next_check(started)
     if context.spec.suspend:
         return replace(SUSPENDED, until=check)
+    if not candidate.skip and context.now < end:
+        return Wait(reason="Bake", what="the bake to end", who="the clock", counts=False, until=min(end, check))
+    if not candidate.skip and (verdict := _overall(candidate)) is not VerdictValue.PASS:
+        return evidence_wait(candidate, verdict, context)
+    if (wait := _awaited_gateway(context)) is not None:
+        return wait  # somebody changed a route or a slot since: stable's slot, full of traffic, must not be re-pointed
     if candidate.skip:
         return promoted(context, message="promoted by a person, who ended the bake")
-    if context.now < end:
-        return Wait(reason="Bake", what="the bake to end", who="the clock", counts=False, until=min(end, check))
-    if (verdict := _overall(candidate)) is not VerdictValue.PASS:
-        return evidence_wait(candidate, verdict, context)
     return promoted(context, message=_worded(candidate.verdicts))
 
 
