@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from modelrelease.domain import commands, naming
 from modelrelease.domain.commands import Verb
-from modelrelease.domain.observed import FLOOR_PPM, PPM, Problem, Protocol, Slot
-from modelrelease.domain.spec import Gate, OnDeadline, Pause, Step
+from modelrelease.domain.observed import FLOOR_PPM, PPM, JobState, Problem, Protocol, Slot
+from modelrelease.domain.spec import Bake, Gate, OnDeadline, Pause, Step
 from modelrelease.domain.status import Outcome, Stage, Status
 
 from tests.domain.world import World, a_spec
@@ -122,11 +122,11 @@ def test_a_revert_builds_nothing() -> None:
     world = released("1")
     world.edit(a_spec("2"))
     world.settle()
+    jobs = dict(world.jobs)
     world.edit(a_spec("1"))
     world.settle()
     assert world.status.stable and world.status.stable.version == "1"
-    assert not any(job.state == "Active" for job in world.jobs.values())
-    assert all(job.artifact_key != naming.artifact_key(a_spec("1")) for job in world.jobs.values())
+    assert world.jobs == jobs
 
 
 def test_a_newer_revision_replaces_the_candidate_after_its_traffic_went_back() -> None:
@@ -138,6 +138,31 @@ def test_a_newer_revision_replaces_the_candidate_after_its_traffic_went_back() -
     assert world.status.stable and world.status.stable.version == "3"
     assert [entry.outcome for entry in world.status.history][:2] == [Outcome.PROMOTED, Outcome.SUPERSEDED]
     assert world.status.rejected is None
+
+
+def test_the_build_of_a_replaced_candidate_is_stopped() -> None:
+    world = released("1")
+    world.edit(a_spec("2"))
+    world.reconcile()
+    assert [job.state for job in world.jobs.values()].count(JobState.ACTIVE) == 1
+    world.edit(a_spec("1"))
+    world.reconcile()
+    world.reconcile()
+    assert not any(job.state is JobState.ACTIVE for job in world.jobs.values())
+
+
+def test_a_pass_that_moves_nothing_is_written_at_most_every_five_minutes() -> None:
+    world = released("1")
+    spec = a_spec("2")
+    world.edit(replace(spec, rollout=replace(spec.rollout, bake=Bake(duration=3600))))
+    until(world, lambda s: s.candidate and s.candidate.bake_started_at)
+    before = world.status_writes
+    for _ in range(40):  # twenty minutes
+        world.environment()
+        world.reconcile()
+        world.advance(30)
+    assert 3 <= world.status_writes - before <= 4
+    assert world.status.candidate and world.status.candidate.verdicts
 
 
 def test_during_the_bake_the_next_revision_is_built_but_waits() -> None:

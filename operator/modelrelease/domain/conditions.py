@@ -64,10 +64,10 @@ def _ready(context: Context) -> Said:
     stable, candidate = status.stable, status.candidate
     if stable is None:
         return Said(status=False, reason="NoStableRevision", message="no revision serves yet")
-    serving = slot_ready(observed, Slot.STABLE, stable.revision)
-    baking = candidate is not None and candidate.stage is Stage.BAKE
-    if baking and candidate:
-        serving = max(serving, slot_ready(observed, Slot.CANDIDATE, candidate.revision))
+    # After promotion the candidate slot serves stable until the stable slot selects it, too.
+    roles = {stable.revision, *([candidate.revision] if candidate and candidate.stage is Stage.BAKE else [])}
+    slots = (Slot.STABLE, Slot.CANDIDATE)
+    serving = any(slot_ready(observed, slot, revision) for slot in slots for revision in roles)
     if not serving:
         message = f"version {stable.version} has no ready pod behind its slot"
         return Said(status=False, reason="StableUnavailable", message=message)
@@ -103,7 +103,8 @@ def _stalled(context: Context, *, wait: Wait | None, overdue: bool) -> Said:
 def _build_succeeded(context: Context) -> Said:
     status, target = context.status, context.target
     stable_is_target = status.stable is not None and status.stable.revision == target
-    if target in context.observed.records or stable_is_target:
+    in_hand = status.candidate is not None and status.candidate.revision == target and status.candidate.artifact
+    if target in context.observed.records or stable_is_target or in_hand:
         return Said(status=True, reason="Built", message="the artifact is known by its digest")
     if status.rejected and status.rejected.revision == target:
         return Said(status=False, reason=status.rejected.reason, message=status.rejected.message)

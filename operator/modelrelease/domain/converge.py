@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from modelrelease.domain import naming
 from modelrelease.domain.context import FULL, Context, ppm, slot_ready
-from modelrelease.domain.observed import FLOOR_PPM, Record, RouteFacts, Slot
+from modelrelease.domain.observed import FLOOR_PPM, JobState, Record, RouteFacts, Slot
 from modelrelease.domain.plan import Remove, Want, WantDeployment, WantJob, WantRecord, WantRoute, WantSlot
 from modelrelease.domain.rollout import needed_capacity
 from modelrelease.domain.stages import known_result
@@ -191,7 +191,7 @@ def _removals(context: Context) -> Iterator[Want]:
         return
     key = naming.artifact_key(context.spec)
     for job in observed.jobs:
-        if job.artifact_key != key:
+        if job.artifact_key != key and job.state is JobState.ACTIVE:  # one that ended goes by its own time to live
             yield Remove(kind="Job", name=job.name, uid=job.uid, resource_version=job.resource_version)
     for record in _old_records(context):
         name = naming.deployment(release, record.revision)

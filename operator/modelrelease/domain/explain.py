@@ -8,8 +8,9 @@ from datetime import timedelta
 from modelrelease.domain.conditions import conditions
 from modelrelease.domain.context import Context, Wait
 from modelrelease.domain.plan import Announce
+from modelrelease.domain.rollout import clock
 from modelrelease.domain.stages import blocked
-from modelrelease.domain.status import Candidate, Condition, Stage, Status, WaitingFor
+from modelrelease.domain.status import Candidate, Condition, Stage, Status, VerdictValue, WaitingFor
 
 EVIDENCE_REFRESH = timedelta(minutes=5)
 
@@ -95,11 +96,12 @@ def steady(*, old: Status, new: Status) -> Status:
     """
     if _significant(old) != _significant(new):
         return new
-    fresh = new.candidate.verdicts_at if new.candidate else None
-    last = old.candidate.verdicts_at if old.candidate else None
-    if fresh and last and fresh - last >= EVIDENCE_REFRESH:
-        return new
-    return old
+    candidate = new.candidate
+    if candidate is None or candidate.verdicts_at is None:
+        return old
+    before = old.candidate.verdicts_at if old.candidate else None
+    last = before or clock(candidate)
+    return new if last is not None and candidate.verdicts_at - last >= EVIDENCE_REFRESH else old
 
 
 def _significant(status: Status) -> Status:
@@ -111,6 +113,7 @@ def _significant(status: Status) -> Status:
         verdicts = tuple(
             replace(v, message="", estimate=None, baseline=None, samples=0, query="", threshold=None)
             for v in candidate.verdicts
+            if v.verdict is not VerdictValue.PASS  # a pass that moves nothing is told by the refresh
         )
         weight = replace(candidate.weight, observed=None)
         candidate = replace(candidate, verdicts=verdicts, verdicts_at=None, weight=weight)

@@ -92,7 +92,7 @@ def _awaited_gateway(context: Context) -> Wait | None:
         return None
     slot = observed.slots.get(Slot.CANDIDATE)
     if slot is None or not slot.serves(candidate.revision):
-        return Wait(reason="Slot", what="the candidate slot to serve the candidate", who="the cluster")
+        return Wait(reason="Gateway", what="the candidate slot to serve the candidate", who="the cluster")
     needed, ready = (
         needed_capacity(context, candidate.weight.desired),
         slot_ready(observed, Slot.CANDIDATE, candidate.revision),

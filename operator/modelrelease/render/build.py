@@ -18,6 +18,10 @@ BUILD_SPEC = "MODEL_BUILD_SPEC"
 _FINAL_EXIT_CODES = [2, 3, 4]
 
 
+# A day for people to read the logs; what the operator needs of the answer is in the record.
+_KEPT_SECONDS = 86400
+
+
 def job(*, meta: Meta, spec: Spec, want: WantJob) -> Manifest:
     """Return the Job that builds an artifact. Its pods get no API token."""
     labels = {
@@ -34,6 +38,7 @@ def job(*, meta: Meta, spec: Spec, want: WantJob) -> Manifest:
         ),
         "spec": {
             "backoffLimit": spec.build.backoff_limit,
+            "ttlSecondsAfterFinished": _KEPT_SECONDS,
             "activeDeadlineSeconds": spec.build.active_deadline_seconds,
             "podFailurePolicy": _pod_failure_policy(),
             "template": {
