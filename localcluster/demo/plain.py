@@ -7,7 +7,7 @@ from localcluster.demo.view import clock
 
 
 def line(show: Show) -> str:
-    """Return the state in one line, without the clock: it is printed when it differs from the one before."""
+    """Return the state in one line, without the clock; empty where there is nothing to say."""
     parts = []
     release = show.follower.release if show.follower else None
     if release is not None and show.act.version is not None:
@@ -15,7 +15,7 @@ def line(show: Show) -> str:
     # While a candidate is on its way, what it waits for says more than what the demo does.
     if show.waiting and not (release and release.status.waiting_for):
         parts.append(f"waiting for {show.waiting}")
-    return f"[{show.act.key}] {'; '.join(parts)}"
+    return f"[{show.act.key}] {'; '.join(parts)}" if parts else ""
 
 
 def status_line(status: Status) -> str:

@@ -59,7 +59,7 @@ class PlainScreen:
     def update(self, show: Show) -> None:
         """Print, if there is something new to say."""
         line = plain.line(show)
-        if line != self._last:
+        if line and line != self._last:
             self._last = line
             sys.stdout.write(plain.stamped(show, line) + "\n")
             sys.stdout.flush()
