@@ -80,7 +80,9 @@ def draw(*, told: Told, to: Path) -> None:
 
 def _drawing(told: Told) -> _Drawing:
     begin = next((span.start for span in told.spans if span.act in _LABELS), told.started)
-    cut = timeline.bins(told.requests, names=told.names, start=begin, end=told.ended, width=_BIN_S)
+    # Whole slices only: the last one would look like an outage.
+    whole = begin + max(1, math.floor((told.ended - begin) / _BIN_S)) * _BIN_S
+    cut = timeline.bins(told.requests, names=told.names, start=begin, end=whole, width=_BIN_S)
     seen = {*told.names.values()}
     return _Drawing(told=told, begin=begin, cut=cut, versions=tuple(v for v in reversed(_WHAT) if v in seen))
 
