@@ -46,16 +46,16 @@ def test_empty_stand_in_leads_to_the_library_beside_it(tmp_path: Path) -> None:
 def test_missing_library_is_replaced_and_a_call_into_it_says_why_it_fails(tmp_path: Path) -> None:
     libraries = tmp_path / "torch" / "lib"
     libraries.mkdir(parents=True)
-    compiled(tmp_path, "libcublas.so.13", "void cublasCreate(void) {}")
+    compiled(tmp_path, "libnowhere.so.13", "void cublasCreate(void) {}")
     source = "void cublasCreate(void); double cos(double); double used(double x) { return cos(x); }"
     source += "void fail(void) { cublasCreate(); }"
-    entry = compiled(tmp_path, "libtorch_python.so", source, "-lm", "-l:libcublas.so.13")
+    entry = compiled(tmp_path, "libtorch_python.so", source, "-lm", "-l:libnowhere.so.13")
     shutil.copy(entry, libraries)
-    assert elf.read(entry).needed >= {"libcublas.so.13", "libm.so.6"}
+    assert elf.read(entry).needed >= {"libnowhere.so.13", "libm.so.6"}
     assert "cublasCreate" in elf.read(entry).imports
     assert elf.read(entry).exports >= {"used", "fail"}
 
-    assert stand_in.complete(libraries) == ["libcublas.so.13"]
+    assert stand_in.complete(libraries) == ["libnowhere.so.13"]
 
     loaded = ctypes.CDLL(str(libraries / entry.name))
     loaded.used.restype, loaded.used.argtypes = ctypes.c_double, [ctypes.c_double]
