@@ -102,10 +102,7 @@ def _check_children(bed: Bed, status: Status) -> None:
 def _without_foreign(children: dict[str, Any]) -> dict[str, Any]:
     for made in children.values():
         made["metadata"]["labels"].pop(people.FOREIGN, None)
-        if (annotations := made["metadata"].get("annotations")) is not None:
-            annotations.pop(people.FOREIGN, None)
-            if not annotations:
-                del made["metadata"]["annotations"]
+        made["metadata"]["annotations"].pop(people.FOREIGN, None)
     return children
 
 

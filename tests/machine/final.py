@@ -41,7 +41,9 @@ def children(cluster: Cluster, kinds: tuple[str, ...] = SERVING) -> dict[str, An
 
 
 def _wanted(obj: Manifest) -> Manifest:
+    annotations = {k: v for k, v in (obj["metadata"].get("annotations") or {}).items() if k != naming.ANNOTATION_INTENT}
     wanted = {key: value for key, value in obj.items() if key != "status"}
+    wanted["metadata"] = {**obj["metadata"], "annotations": annotations}
     if obj["kind"] in ROUTES:
         # A place at the floor keeps its header: it answers one request in a million.
         rules = [

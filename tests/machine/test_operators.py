@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from hypothesis import HealthCheck, event, settings
+from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from modelrelease.domain import commands, naming
@@ -226,6 +226,8 @@ Operators.TestCase.settings = settings(
     stateful_step_count=40 if DEEP else 25,
     deadline=None,
     report_multiple_bugs=False,
+    # To make a failure as short as it can be takes minutes.
+    phases=tuple(phase for phase in Phase if DEEP or phase is not Phase.shrink),
     derandomize=not DEEP,
     suppress_health_check=list(HealthCheck),
 )

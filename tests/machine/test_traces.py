@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from modelrelease.adapters.kinds import Manifest
+from modelrelease.domain import commands
+from modelrelease.domain.commands import Verb
+from modelrelease.domain.observed import FLOOR_PPM
 
+from tests.fakes.samples import NAME
 from tests.machine import people
+from tests.machine.bed import KEY, Bed
 from tests.machine.checks import check_end
 from tests.machine.guarded import ROUTES
+from tests.machine.operators import Ended, Metrics, Operator
 from tests.machine.script import ask_for, begin, midway
+from tests.machine.wire import Mishap, Trouble
 
 BAKING = 17  # looks into the second version: all traffic is with the candidate
 
@@ -64,3 +72,80 @@ def test_nothing_is_promoted_while_stable_has_the_traffic(harm: str) -> None:
     bed.settle()
     bed.wait(61)
     check_end(bed)
+
+
+def test_a_rise_that_comes_late_is_refused_after_an_abort() -> None:
+    """A leader's write is on its way while another leader takes the candidate's traffic away."""
+    bed = begin(serving=True)
+    deposed = bed.add_operator()
+    ask_for("2")(bed)
+    hold_back(bed, deposed, "HTTPRoute")
+    leader = bed.add_operator()
+    order(bed, "abort", bed.status["candidate"])
+    go_on(bed, leader)
+    assert "candidate" not in bed.status
+    assert bed.arrive(deposed) is Ended.FAILED
+    assert bed.cluster.at("HTTPRoute", *KEY)["spec"]["rules"][0]["backendRefs"][1]["weight"] == FLOOR_PPM
+
+
+def test_a_rise_that_comes_late_is_refused_after_an_edit_of_the_steps() -> None:
+    bed = begin(serving=True)
+    deposed = bed.add_operator()
+    ask_for("2")(bed)
+    while bed.status.get("step") != "1/2" or "stepStartedAt" not in bed.status["candidate"]:
+        go_on(bed, deposed, looks=1)
+    bed.wait(11)
+    hold_back(bed, deposed, "HTTPRoute")
+    leader = bed.add_operator()
+    ask_for("2", rollout__steps=[{"weight": 10}, {"weight": 60}])(bed)
+    go_on(bed, leader, looks=2)
+    assert bed.status["candidate"]["weight"]["desired"] == 10
+    assert bed.arrive(deposed) is Ended.FAILED
+
+
+def test_a_removal_that_comes_late_does_not_take_a_new_attempts_pods() -> None:
+    bed = begin(serving=True)
+    deposed = bed.add_operator()
+    bed.outside.metrics = Metrics.BAD
+    ask_for("2")(bed)
+    while "rejected" not in bed.status:
+        go_on(bed, deposed, looks=1)
+        bed.wait(1)
+    bed.wait(31)
+    hold_back(bed, deposed, "Deployment")
+    leader = bed.add_operator()
+    bed.outside.metrics = Metrics.GOOD
+    order(bed, "retry", bed.status["rejected"])
+    go_on(bed, leader)
+    assert bed.status["candidate"]["stage"] == "Step"
+    assert bed.arrive(deposed) is Ended.FAILED
+    assert bed.exists("Deployment", f"{NAME}-{people.revision('2')}")
+
+
+def order(bed: Bed, verb: str, subject: Manifest) -> None:
+    """Give an order about a revision's attempt."""
+    value = commands.format_command(revision=subject["revision"], attempt=subject["attempt"], step=None, token="t")
+    people.annotate(bed, commands.annotation(Verb(verb)), value)
+
+
+def go_on(bed: Bed, operator: Operator, *, looks: int = 10) -> None:
+    """Let a process look at the release on a cluster that works."""
+    for _ in range(looks):
+        bed.settle()
+        operator.catch_up()
+        bed.look(operator)
+
+
+def hold_back(bed: Bed, operator: Operator, kind: str) -> None:
+    """Go on until the process writes to a kind, and keep this request on its way."""
+    for _ in range(10):
+        bed.settle()
+        operator.catch_up()
+        trial = bed.branch()
+        trial.look(trial.add_operator())
+        kinds = [write.kind for write in trial.cluster.writes]
+        if kind in kinds:
+            assert bed.look(operator, Mishap(at=kinds.index(kind), trouble=Trouble.DELAY)) is Ended.HELD
+            return
+        bed.look(operator)
+    raise AssertionError(f"nothing is written to a {kind}")

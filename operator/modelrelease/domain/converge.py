@@ -71,9 +71,35 @@ def _routes(context: Context) -> tuple[list[Want], list[Want]]:
         weight = _next_weight(context, facts, target)
         if weight is None:
             continue
-        want = WantRoute(protocol=protocol, candidate_ppm=weight, resource_version=facts.resource_version)
-        (down if facts.candidate_ppm is None or weight < facts.candidate_ppm else up).append(want)
+        want = WantRoute(
+            protocol=protocol,
+            candidate_ppm=weight,
+            resource_version=facts.resource_version,
+            intent=_intent(context, weight),
+        )
+        first = facts.candidate_ppm is None or weight < facts.candidate_ppm or _calls_off(context, weight)
+        (down if first else up).append(want)
     return down, up
+
+
+def _intent(context: Context, weight: int) -> str | None:
+    """Return what the routes are for: another one for each weight that the candidate gets, and for other steps.
+
+    A rise that still has to wait for its slot is none: it is no reason to write.
+    """
+    candidate = context.status.candidate
+    if candidate is None or weight != ppm(candidate.weight.desired):
+        return None
+    exposed = candidate.step is not None or candidate.stage is Stage.BAKE or candidate.peak_weight > 0
+    ladder = "-".join(map(str, candidate.ladder))
+    return f"{candidate.revision}/{candidate.attempt}/{ladder}/{candidate.weight.desired}" if exposed else None
+
+
+def _calls_off(context: Context, weight: int) -> bool:
+    """Tell whether a route at the floor is written to stop a rise that may be on its way, before the slots move."""
+    candidate = context.status.candidate
+    retreats = candidate is not None and candidate.stage is Stage.RETREAT and weight == ppm(0)
+    return retreats and Slot.STABLE in context.observed.slots
 
 
 def _may_create(context: Context) -> bool:
@@ -137,7 +163,7 @@ def _deployments(context: Context) -> Iterator[Want]:
         return
     leaving = candidate.stage is Stage.RETREAT and candidate.revision in observed.deployments
     if leaving or candidate.stage in (Stage.DEPLOY, *WITH_TRAFFIC):
-        yield WantDeployment(revision=candidate.revision, replicas=replicas)
+        yield WantDeployment(revision=candidate.revision, replicas=replicas, intent=str(candidate.attempt))
 
 
 def _slots(context: Context) -> Iterator[Want]:

@@ -26,6 +26,7 @@ LABEL_REVISION = f"{GROUP}/revision"
 LABEL_SLOT = f"{GROUP}/slot"
 LABEL_ARTIFACT = f"{GROUP}/artifact"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
+ANNOTATION_INTENT = f"{GROUP}/intent"  # what an object was last written for
 HEADER_REVISION = "x-model-revision"
 
 ROUTE_KINDS = {Protocol.HTTP: "HTTPRoute", Protocol.GRPC: "GRPCRoute"}

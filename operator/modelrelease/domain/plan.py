@@ -36,10 +36,15 @@ class WantRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class WantDeployment:
-    """A revision's Deployment (with its PodDisruptionBudget) at a number of replicas."""
+    """A revision's Deployment (with its PodDisruptionBudget) at a number of replicas.
+
+    A new `intent` is a write even where nothing else changes: what was decided before it, and
+    is still on its way from a deposed leader, meets another resourceVersion and is refused.
+    """
 
     revision: str
     replicas: int
+    intent: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +58,12 @@ class WantSlot:
 
 @dataclass(frozen=True, kw_only=True)
 class WantRoute:
-    """One protocol's route with a candidate weight in parts per million."""
+    """One protocol's route with a candidate weight in parts per million; `intent` as in `WantDeployment`."""
 
     protocol: Protocol
     candidate_ppm: int
     resource_version: str | None
+    intent: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,12 +19,13 @@ TERMINATION_LOG = "/dev/termination-log"
 LABEL_VERSION = "app.kubernetes.io/version"
 
 
-def metadata(*, meta: Meta, name: str, labels: Mapping[str, str] | None = None) -> Manifest:
+def metadata(*, meta: Meta, name: str, labels: Mapping[str, str] | None = None, intent: str | None = None) -> Manifest:
     """Return a child's metadata, owned by the release.
 
     `blockOwnerDeletion` stays false: true needs the right to set the owner's finalizers.
     """
     return {
+        **({"annotations": {naming.ANNOTATION_INTENT: intent}} if intent else {}),
         "name": name,
         "namespace": meta.namespace,
         "labels": {**naming.labels(meta.name), **(labels or {})},

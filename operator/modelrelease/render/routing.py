@@ -69,6 +69,7 @@ def http_route(
     stable_revision: str,
     candidate_revision: str,
     candidate_ppm: int,
+    intent: str | None = None,
 ) -> Manifest:
     """Return the HTTPRoute.
 
@@ -94,6 +95,7 @@ def http_route(
             revisions=(stable_revision, candidate_revision) if gateway_filters else None,
             candidate_ppm=candidate_ppm,
         ),
+        intent=intent,
     )
 
 
@@ -105,6 +107,7 @@ def grpc_route(
     stable_revision: str,
     candidate_revision: str,
     candidate_ppm: int,
+    intent: str | None = None,
 ) -> Manifest:
     """Return the GRPCRoute.
 
@@ -124,6 +127,7 @@ def grpc_route(
             revisions=(stable_revision, candidate_revision) if gateway_filters else None,
             candidate_ppm=candidate_ppm,
         ),
+        intent=intent,
     )
 
 
@@ -147,7 +151,14 @@ def candidate_ppm(route: Mapping[str, Any]) -> int | None:
 
 
 def _route(
-    *, kind: str, meta: Meta, spec: Spec, hosts: Hosts | None, matches: list[Manifest], backends: list[Manifest]
+    *,
+    kind: str,
+    meta: Meta,
+    spec: Spec,
+    hosts: Hosts | None,
+    matches: list[Manifest],
+    backends: list[Manifest],
+    intent: str | None,
 ) -> Manifest:
     """The lists of a route are atomic, so that defaults are spelled out: an element is as rendered, or edited."""
     if hosts is None:
@@ -155,7 +166,7 @@ def _route(
     return {
         "apiVersion": f"{_API}/v1",
         "kind": kind,
-        "metadata": common.metadata(meta=meta, name=meta.name),
+        "metadata": common.metadata(meta=meta, name=meta.name, intent=intent),
         "spec": {
             "parentRefs": [
                 _parent(ref.name, ref.namespace, ref.section_name) for ref in spec.traffic.gateway.parent_refs

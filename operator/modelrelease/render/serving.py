@@ -181,7 +181,7 @@ def _tritonserver() -> list[str]:
     ]
 
 
-def deployment(*, meta: Meta, record: Record, replicas: int) -> Manifest:
+def deployment(*, meta: Meta, record: Record, replicas: int, intent: str | None = None) -> Manifest:
     """Return a revision's Deployment: the recorded template word for word.
 
     The template never changes within a revision, so that nothing rolls; were it changed from
@@ -192,7 +192,9 @@ def deployment(*, meta: Meta, record: Record, replicas: int) -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": common.metadata(meta=meta, name=naming.deployment(meta.name, record.revision), labels=labels),
+        "metadata": common.metadata(
+            meta=meta, name=naming.deployment(meta.name, record.revision), labels=labels, intent=intent
+        ),
         "spec": {
             "replicas": replicas,
             "progressDeadlineSeconds": _NO_DEADLINE,

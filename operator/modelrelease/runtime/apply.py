@@ -132,7 +132,7 @@ class Applier:
                 return await self._keep(observed, want)
             case WantDeployment():
                 record = _known(observed, want.revision)
-                manifest = render.deployment(meta=meta, record=record, replicas=want.replicas)
+                manifest = render.deployment(meta=meta, record=record, replicas=want.replicas, intent=want.intent)
                 written = await writer.ensure(manifest, meta=meta)
                 return await writer.ensure(render.pdb(meta=meta, revision=want.revision), meta=meta) or written
             case WantSlot():
