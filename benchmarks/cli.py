@@ -1,6 +1,7 @@
 """The command line: which measurements, how large, and where the figures go."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     record, wanted = chosen.pop("record"), chosen.pop("measurements")
     settings = Settings(**chosen)
     measured: list[Figure] = []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for name in wanted or MEASUREMENTS:
             for figure in MEASUREMENTS[name](settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,22 +14,24 @@ from benchmarks.settings import Settings
 from localcluster import api, parts
 from localcluster.api import Cluster
 from tests.e2e.releases import STEPS, release
-from tests.e2e.stand import Stand, prepare, stand, told
+from tests.e2e.stand import MODEL, Stand, prepare, stand, told
 
 _STEPS = (5, 10, 25, 50, 75)
 _WRITES_LIMIT = 40
 _FIRST = 100
+_ONE_PROTOCOL = "one"  # a release of its own beside those with both: hostnames are not shared
 _counter = itertools.count(_FIRST + 1)
 
 
 def api_writes(settings: Settings) -> Iterator[Figure]:
     """Count what the operator's account writes for one release of five steps, build included, and then at rest."""
-    with _served(settings, namespace="bench-writes", grpc=False) as place:
+    with _served(settings, namespace="bench-writes", name=_ONE_PROTOCOL, grpc=False) as place:
         log = place.cluster.audit_log
         began = time.time()
         recipe = [{"pass": "train", "parameters": {"epochs": 3}}]  # another artifact: it has to be built
         made = release(
             namespace=place.namespace,
+            name=_ONE_PROTOCOL,
             delay=next(_counter),
             grpc=False,
             steps=_STEPS,
@@ -36,9 +39,9 @@ def api_writes(settings: Settings) -> Iterator[Figure]:
             build__recipe=recipe,
             rollout__bake={"duration": f"{settings.step_seconds}s"},
         )
-        with place.traffic(rate=settings.rate):
+        with place.traffic(rate=settings.rate, name=_ONE_PROTOCOL):
             place.apply(made)
-            status = place.settled(within=300 + 10 * settings.step_seconds)
+            status = place.settled(name=_ONE_PROTOCOL, within=300 + 10 * settings.step_seconds)
         assert status.rejected is None, told(status)
         found = audit.of_operator(audit.writes(log), namespace=place.namespace, since=began)
         yield Figure(
@@ -51,7 +54,7 @@ def api_writes(settings: Settings) -> Iterator[Figure]:
         )
         began = time.time()
         time.sleep(settings.rest_seconds)
-        rest = audit.of_operator(audit.writes(log), since=began)
+        rest = audit.of_operator(audit.writes(log), namespace=place.namespace, since=began)
         yield Figure(
             key="writes-at-rest",
             what="API writes at rest",
@@ -89,11 +92,12 @@ def clear(settings: Settings) -> None:
 
 
 @contextmanager
-def _served(settings: Settings, *, namespace: str, grpc: bool = True) -> Iterator[Stand]:
-    """Give a stand whose first version was built and is served."""
-    with stand(_cluster(settings), namespace=namespace) as made:
-        made.apply(release(namespace=namespace, delay=_FIRST, steps=STEPS, grpc=grpc))
-        made.settled(within=300)
+def _served(settings: Settings, *, namespace: str, name: str = MODEL, grpc: bool = True) -> Iterator[Stand]:
+    """Give a stand whose first version was built and is served; what an interrupted run left is not in its way."""
+    own = f"{namespace}-{os.getpid()}"
+    with stand(_cluster(settings), namespace=own) as made:
+        made.apply(release(namespace=own, name=name, delay=_FIRST, steps=STEPS, grpc=grpc))
+        made.settled(name=name, within=300)
         if grpc:
             made.served()
         yield made
