@@ -37,6 +37,7 @@ class Bed:
         self.cluster.guard = Design(cluster=self.cluster)
         self.outside = Outside()
         self.operators: list[Operator] = []
+        self.squatters: list[Manifest] = []  # objects of others under names of ours
 
     def branch(self) -> Bed:
         """Return a bed with the same cluster, as it is now, and no process yet."""
@@ -44,7 +45,7 @@ class Bed:
         twin.cluster = self.cluster.branch()
         twin.cluster.guard = Design(cluster=twin.cluster)
         twin.outside = copy.copy(self.outside)
-        twin.operators = []
+        twin.operators, twin.squatters = [], []
         return twin
 
     # -- operators ------------------------------------------------------------------------

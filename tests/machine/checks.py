@@ -11,11 +11,12 @@ from modelrelease.domain import codec, naming
 from modelrelease.domain.observed import FLOOR_PPM, PPM, GatewayFacts
 from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Status
+from modelrelease.render import candidate_ppm
 
 from tests.fakes.samples import NAME, NAMESPACE
 from tests.machine import final, people
 from tests.machine.bed import KEY, Bed
-from tests.machine.guard_traffic import CANDIDATE, STABLE, selected
+from tests.machine.guard_traffic import CANDIDATE, STABLE, WITH_TRAFFIC, believed_ready, selected
 from tests.machine.guarded import ROUTES
 from tests.machine.operators import Metrics, Operator
 from tests.machine.script import Play, a_spec
@@ -26,11 +27,23 @@ def check_cluster(bed: Bed) -> None:
     status = codec.decode(Status, bed.status, "status")
     assert status.candidate is None or status.candidate.weight.desired <= 100
     check_traffic_has_a_place(bed)
-    for made in people.foreign_objects():
+    for made in (*people.foreign_objects(), *bed.squatters):
         kind, name = made["kind"], made["metadata"]["name"]
         live = bed.cluster.at(kind, NAMESPACE, name)
         assert {key: live[key] for key in ("spec",)} == {"spec": made["spec"]}, f"{kind} {name} is not ours"
         assert live["metadata"]["labels"] == made["metadata"]["labels"]
+
+
+def check_look(bed: Bed, operator: Operator) -> None:
+    """3: a process that knew all has taken the traffic from a candidate that nobody answers for."""
+    candidate = bed.status.get("candidate") or {}
+    slot = ("Service", NAMESPACE, f"{NAME}-{CANDIDATE}")
+    routes = [bed.cluster.objects[(kind, *KEY)] for kind in ROUTES if bed.exists(kind)]
+    routed = any((candidate_ppm(route) or 0) > FLOOR_PPM for route in routes)
+    if not routed or candidate.get("stage") not in WITH_TRAFFIC or slot not in bed.cluster.objects:
+        return
+    if selected(bed.cluster.objects[slot]) == candidate["revision"]:
+        assert believed_ready(operator, slot), "traffic stays with a candidate without a ready pod"
 
 
 def check_traffic_has_a_place(bed: Bed) -> None:
@@ -60,6 +73,7 @@ def check_end(bed: Bed) -> None:
         True,
         GatewayFacts(tells_slots_apart=True),
     )
+    people.give_names_back(bed)
     _nothing_to_wait_for(bed)
     play = Play(bed=bed, script=())
     for _ in play.pauses(looks=300):

@@ -42,14 +42,15 @@ class Design:
             assert same or self._ident(after) in self.cluster.touched, "pods were restarted"
 
     def status_replaced(self, actor: Actor, before: Manifest, after: Manifest) -> None:
-        guard_status.check(actor, before, after, now=self.cluster.now)
+        serving = self._serving(actor, after["metadata"])
+        guard_status.check(actor, before, after, now=self.cluster.now, serving=serving)
 
     def deleted(self, actor: Actor, gone: Manifest) -> None:
         kind = gone["kind"]
         assert kind in OURS, f"a {kind} was deleted"
         assert gone["metadata"]["labels"][naming.LABEL_MANAGED_BY] == naming.MANAGED_BY
         if kind == "Deployment":
-            guard_traffic.check_removed_deployment(self.cluster, gone)
+            guard_traffic.check_removed_deployment(self.cluster, actor, gone)
         elif kind == "ControllerRevision":
             self._check_removed_record(gone)
         elif kind == "Job":
@@ -58,6 +59,13 @@ class Design:
             self._check_removed_route(actor, gone)
         else:
             assert kind == "PodDisruptionBudget", f"a {kind} was deleted"
+
+    def _serving(self, actor: Actor, release: Manifest) -> str | None:
+        """Return the known revision that the stable slot selects, where people had no hand in it."""
+        ident = ("Service", release["namespace"], f"{release['name']}-stable")
+        revision = guard_traffic.selected(actor.store.get(*ident))
+        record = actor.store.get("ControllerRevision", release["namespace"], f"{release['name']}-{revision}")
+        return revision if record and ident not in self.cluster.touched else None
 
     def _check_ownership(self, before: Manifest, after: Manifest) -> None:
         """8: labels and annotations of others stay."""

@@ -13,8 +13,8 @@ from modelrelease.domain.spec import Spec
 from tests.machine.guarded import Actor
 
 
-def check(actor: Actor, before: Manifest, after: Manifest, *, now: datetime) -> None:
-    """Hold a new status against the one before."""
+def check(actor: Actor, before: Manifest, after: Manifest, *, now: datetime, serving: str | None) -> None:
+    """Hold a new status against the one before; `serving` is what the stable slot selects, if that is known."""
     old, new = before.get("status") or {}, after["status"]
     assert new["observedGeneration"] >= old.get("observedGeneration", 0), "observedGeneration went back"
     was, now_is = old.get("candidate"), new.get("candidate")
@@ -22,9 +22,14 @@ def check(actor: Actor, before: Manifest, after: Manifest, *, now: datetime) -> 
         ended = [(entry["revision"], entry["attempt"]) for entry in new.get("history") or ()]
         assert was is None or _who(was) in ended, "a candidate was given up without a word"
         _check_promotion(actor, before, old, new, now)
+        if "stable" not in old and serving is not None:
+            assert new.get("stable", {}).get("revision") == serving, "5: what serves was not found again"
         return
     _check_candidate(now_is)
     _check_commands(before, old, new)
+    if (now_is.get("end") or {}).get("reason") == "AnalysisFailed" and was["stage"] != "Retreat":
+        started = was.get("bakeStartedAt" if was["stage"] == "Bake" else "stepStartedAt")
+        assert started and actor.heard(started) == "bad", "4: rolled back without evidence"
     if _desired(now_is) > _desired(was):
         _check_rise(actor, before, was, now_is, now)
     if was["stage"] == "Retreat":
@@ -63,9 +68,9 @@ def _check_rise(actor: Actor, before: Manifest, was: Manifest, now_is: Manifest,
 def _check_passed(actor: Actor, release: Manifest, candidate: Manifest, started: str, now: datetime) -> None:
     interval = codec.parse_duration(release["spec"]["rollout"]["analysis"]["interval"])
     assert now >= codec.parse_time(started) + timedelta(seconds=interval), "up before the first check was due"
-    seen = actor.judged_good(started)
+    heard = actor.heard(started)
     recorded = candidate.get("verdicts") or ()
-    passed = seen if seen is not None else bool(recorded) and all(v["verdict"] == "Pass" for v in recorded)
+    passed = heard == "good" if heard else bool(recorded) and all(v["verdict"] == "Pass" for v in recorded)
     assert passed, f"up without a pass since {started}"
 
 
@@ -90,10 +95,10 @@ def _check_promotion(actor: Actor, release: Manifest, old: Manifest, new: Manife
         return  # the first revision, or one that was found again after the status was lost
     assert was is not None and was["stage"] == "Bake", "promoted from nowhere"
     assert was["revision"] == stable["revision"], "another than the candidate was promoted"
-    started = was.get("bakeStartedAt")
-    assert started is not None, "promoted before it served everything"
     if was.get("skip") or _ordered(release, Verb.PROMOTE, was):
         return
+    started = was.get("bakeStartedAt")
+    assert started is not None, "promoted before it served everything"
     end = codec.parse_time(started) + timedelta(
         seconds=codec.parse_duration(release["spec"]["rollout"]["bake"]["duration"])
     )

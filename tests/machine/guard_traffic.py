@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from modelrelease.adapters.kinds import Manifest
-from modelrelease.domain import naming
+from modelrelease.domain import codec, naming
 from modelrelease.domain.observed import FLOOR_PPM, PPM
 from modelrelease.render import candidate_ppm
 
@@ -46,7 +47,7 @@ def check_route(cluster: GuardedCluster, actor: Actor, before: Manifest | None, 
     assert new is not None, "a route without exactly the two places"
     assert sum(new.values()) == PPM and min(new.values()) >= FLOOR_PPM, f"weights {new}"
     old = _of_a_million(shares(before) if before else None)
-    status = _release(cluster, after).get("status") or {}
+    status = _status(cluster, actor, after)
     for slot, share in new.items():
         if share > max(old[slot], FLOOR_PPM):
             _check_rise(cluster, actor, after, status, slot=slot, share=share)
@@ -122,12 +123,16 @@ def check_slot(cluster: GuardedCluster, actor: Actor, before: Manifest, after: M
             assert share <= FLOOR_PPM, f"{slot} was re-pointed at {share} ppm of {kind}"
 
 
-def check_removed_deployment(cluster: GuardedCluster, gone: Manifest) -> None:
+def check_removed_deployment(cluster: GuardedCluster, actor: Actor, gone: Manifest) -> None:
     """3 and 7: pods go only when they have no role, no slot selects them and no route change is under way."""
     release, revision = _release(cluster, gone), gone["metadata"]["labels"][naming.LABEL_REVISION]
-    status, meta = release.get("status") or {}, release["metadata"]
+    status, meta = _status(cluster, actor, gone), release["metadata"]
     roles = {(status.get(role) or {}).get("revision") for role in (STABLE, CANDIDATE)}
     assert revision not in roles, "the pods of a revision with a role were removed"
+    since = next((one["at"] for one in status.get("retired") or () if one["revision"] == revision), None)
+    delay = codec.parse_duration(release["spec"]["rollout"]["scaleDownDelay"])
+    assert since, "pods were removed at once"
+    assert cluster.now >= codec.parse_time(since) + timedelta(seconds=delay), "pods were removed before the delay"
     for slot in (STABLE, CANDIDATE, "preview"):
         ident = ("Service", meta["namespace"], f"{meta['name']}-{slot}")
         if ident in cluster.objects and ident not in cluster.touched:
@@ -137,6 +142,15 @@ def check_removed_deployment(cluster: GuardedCluster, gone: Manifest) -> None:
         if route in cluster.objects and route not in cluster.touched:
             written = candidate_ppm(cluster.objects[route])
             assert cluster.served.get(route) == written, "pods were removed while the gateway was behind"
+
+
+def _status(cluster: GuardedCluster, actor: Actor, child: Manifest) -> Manifest:
+    """Return the status to hold a write against: the live one, unless that was lost since the decision."""
+    live = _release(cluster, child)
+    known = actor.store.get(naming.KIND, live["metadata"]["namespace"], live["metadata"]["name"]) or live
+    lost = not live.get("status") or live["metadata"].get("uid") != known["metadata"].get("uid")
+    status: Manifest = (known if lost else live).get("status") or {}
+    return status
 
 
 def _release(cluster: GuardedCluster, child: Manifest) -> Manifest:

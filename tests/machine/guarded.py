@@ -24,8 +24,8 @@ class Actor(Protocol):
 
     store: Store
 
-    def judged_good(self, started: str) -> bool | None:
-        """Tell whether its last evidence since a moment was good, None if it asked for none."""
+    def heard(self, started: str) -> str | None:
+        """Return what the metrics last told it of the time since a moment: good, bad or else; None if not asked."""
 
 
 class Guard(Protocol):

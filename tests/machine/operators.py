@@ -83,7 +83,7 @@ class Operator:
         self.store = Store()
         self.wire = Wire(cluster=self.cluster, actor=self)
         self.task: asyncio.Task[datetime | None] | None = None
-        self.judged: dict[str, bool] = {}
+        self.told: dict[str, Metrics] = {}
         observer = Observer(store=self.store, kube=self.wire, prober=self, evidence=self, gateway=self)
         applier = Applier(
             kube=self.wire,
@@ -164,8 +164,8 @@ class Operator:
 
     # -- what it is told from outside -----------------------------------------------------
 
-    def judged_good(self, started: str) -> bool | None:
-        return self.judged.get(started)
+    def heard(self, started: str) -> str | None:
+        return self.told.get(started)
 
     async def probe(self, *, meta: Meta, spec: Spec, record: Record) -> ProbeResult:
         return ProbeResult(revision=record.revision, ready=self.outside.probe)
@@ -183,7 +183,7 @@ class Operator:
         baseline: tuple[datetime, datetime] | None,
     ) -> Evidence:
         said = self.outside.metrics
-        self.judged[codec.format_time(start)] = said is Metrics.GOOD
+        self.told[codec.format_time(start)] = said
         if said is Metrics.ERROR:
             problem = Problem(reason="PrometheusUnreachable", message="Prometheus does not answer")
             return Evidence(start=start, end=end, error=problem)

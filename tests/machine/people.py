@@ -18,6 +18,11 @@ from tests.machine.script import a_spec
 FOREIGN = "example.com/team"
 
 
+def ours(obj: Manifest) -> bool:
+    """Tell whether an object is a child of the release."""
+    return (obj["metadata"].get("labels") or {}).get(naming.LABEL_MANAGED_BY) == naming.MANAGED_BY
+
+
 def spec(
     *, version: str, weights: Sequence[int], pause: Manifest | None, replicas: int, suspend: bool, protocols: int
 ) -> dict[str, Any]:
@@ -56,13 +61,16 @@ def set_weights(bed: Bed, kind: str, stable: int) -> None:
         bed.cluster.edit(kind, *KEY, change)
 
 
-def point_slot(bed: Bed, slot: Slot, revision: str) -> None:
-    """Let a slot select another revision."""
+def point_slot(bed: Bed, slot: Slot, revision: str | None) -> None:
+    """Let a slot select another revision, or any."""
+
+    def change(live: Manifest) -> None:
+        live["spec"]["selector"].pop(naming.LABEL_REVISION, None)
+        live["spec"]["selector"].update({naming.LABEL_REVISION: revision} if revision else {})
+
     name = naming.service(NAME, slot)
-    if bed.exists("Service", name):
-        bed.cluster.edit(
-            "Service", NAMESPACE, name, lambda live: live["spec"]["selector"].update({naming.LABEL_REVISION: revision})
-        )
+    if bed.exists("Service", name) and ours(bed.cluster.at("Service", NAMESPACE, name)):
+        bed.cluster.edit("Service", NAMESPACE, name, change)
 
 
 def scale(bed: Bed, replicas: int) -> None:
@@ -74,7 +82,7 @@ def scale(bed: Bed, replicas: int) -> None:
 
 def delete_one(bed: Bed, kind: str, number: int) -> None:
     """Delete one child of a kind."""
-    children = [obj["metadata"]["name"] for obj in bed.cluster.all(kind, NAMESPACE) if NAME in obj["metadata"]["name"]]
+    children = [obj["metadata"]["name"] for obj in bed.cluster.all(kind, NAMESPACE) if ours(obj)]
     if children:
         bed.cluster.vandalise(kind, NAMESPACE, children[number % len(children)])
 
@@ -82,6 +90,22 @@ def delete_one(bed: Bed, kind: str, number: int) -> None:
 def lose_status(bed: Bed) -> None:
     """Restore the release from a backup, which has no status."""
     bed.cluster.edit(naming.KIND, *KEY, lambda live: live.pop("status", None))
+
+
+def take_name(bed: Bed, slot: Slot) -> None:
+    """Make a Service of somebody else's under the name of a slot that is not there just now."""
+    name = naming.service(NAME, slot)
+    if not bed.exists("Service", name):
+        made = {**foreign_objects()[0], "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"app": "search"}}}
+        bed.cluster.create(made, manager="team-tool")
+        bed.squatters.append(made)
+
+
+def give_names_back(bed: Bed) -> None:
+    """Remove what stands in a slot's place."""
+    for made in bed.squatters:
+        bed.cluster.purge("Service", NAMESPACE, made["metadata"]["name"])
+    bed.squatters.clear()
 
 
 def orphan_and_apply_again(bed: Bed) -> None:

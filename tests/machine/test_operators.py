@@ -18,9 +18,9 @@ from modelrelease.domain.observed import GatewayFacts, Slot, Unknown
 
 from tests.machine import people
 from tests.machine.bed import Bed
-from tests.machine.checks import check_cluster, check_end
+from tests.machine.checks import check_cluster, check_end, check_look
 from tests.machine.guarded import ROUTES
-from tests.machine.operators import Metrics, Operator
+from tests.machine.operators import Ended, Metrics, Operator
 from tests.machine.script import midway
 from tests.machine.wire import Mishap, Trouble
 
@@ -57,16 +57,19 @@ class Operators(RuleBasedStateMachine):
         people.plant_foreign_things(self.bed)
         self.orders: dict[str, str] = {}
         self.tokens = 0
+        self.lossy = False
 
     def operator(self, who: int) -> Operator:
         return self.bed.operators[who]
 
     # -- the operators --------------------------------------------------------------------
 
-    def _look(self, operator: Operator, mishap: Mishap | None = None) -> None:
+    def _look(self, operator: Operator, mishap: Mishap | None, *, caught_up: bool) -> None:
         if operator.task is None:
             ended = self.bed.look(operator, mishap)
             event(f"a look is {ended}")
+            if ended is Ended.DONE and caught_up:
+                check_look(self.bed, operator)
             stage = (
                 (self.bed.status.get("candidate") or {}).get("stage", "rest") if self.bed.exists(naming.KIND) else "-"
             )
@@ -75,11 +78,11 @@ class Operators(RuleBasedStateMachine):
     @rule(who=WHO, mishap=MISHAPS)
     def look(self, who: int, mishap: Mishap | None) -> None:
         self.operator(who).catch_up()
-        self._look(self.operator(who), mishap)
+        self._look(self.operator(who), mishap, caught_up=not self.lossy)
 
     @rule(who=WHO, mishap=MISHAPS)
     def look_at_an_old_cache(self, who: int, mishap: Mishap | None) -> None:
-        self._look(self.operator(who), mishap)
+        self._look(self.operator(who), mishap, caught_up=False)
 
     @rule(who=WHO, dies=st.booleans())
     def the_delayed_request_arrives(self, who: int, dies: bool) -> None:
@@ -114,6 +117,7 @@ class Operators(RuleBasedStateMachine):
     @rule(who=WHO, count=st.integers(1, 6))
     def events_are_lost(self, who: int, count: int) -> None:
         del self.operator(who).hear()[:count]
+        self.lossy = True
 
     @rule(who=WHO, number=st.integers(0, 9))
     def an_old_event_comes_again(self, who: int, number: int) -> None:
@@ -187,9 +191,9 @@ class Operators(RuleBasedStateMachine):
     def somebody_sets_weights(self, kind: str, stable: int) -> None:
         people.set_weights(self.bed, kind, stable)
 
-    @rule(slot=SLOTS, version=VERSIONS)
-    def somebody_points_a_slot_elsewhere(self, slot: Slot, version: str) -> None:
-        people.point_slot(self.bed, slot, people.revision(version))
+    @rule(slot=SLOTS, version=st.none() | VERSIONS)
+    def somebody_points_a_slot_elsewhere(self, slot: Slot, version: str | None) -> None:
+        people.point_slot(self.bed, slot, version and people.revision(version))
 
     @rule(replicas=st.sampled_from([0, 1, 5]))
     def somebody_scales(self, replicas: int) -> None:
@@ -200,6 +204,10 @@ class Operators(RuleBasedStateMachine):
     )
     def somebody_deletes(self, kind: str, number: int) -> None:
         people.delete_one(self.bed, kind, number)
+
+    @rule(slot=SLOTS)
+    def somebody_takes_the_name_of_a_slot(self, slot: Slot) -> None:
+        people.take_name(self.bed, slot)
 
     @rule()
     def the_status_is_lost(self) -> None:

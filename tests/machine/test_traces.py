@@ -6,7 +6,7 @@ import pytest
 from modelrelease.adapters.kinds import Manifest
 from modelrelease.domain import commands
 from modelrelease.domain.commands import Verb
-from modelrelease.domain.observed import FLOOR_PPM
+from modelrelease.domain.observed import FLOOR_PPM, Slot
 
 from tests.fakes.samples import NAME
 from tests.machine import people
@@ -53,6 +53,19 @@ def test_a_missing_slot_does_not_keep_its_traffic() -> None:
     bed.add_operator()
     people.delete_one(bed, "Service", 0)
     people.lose_status(bed)
+    check_end(bed)
+
+
+@pytest.mark.parametrize("elsewhere", [None, "3"])
+def test_slots_are_mended_before_a_route_has_to_name_them(elsewhere: str | None) -> None:
+    bed = begin(serving=True)
+    bed.add_operator()
+    bed.add_operator()
+    for kind in ROUTES:
+        people.set_weights(bed, kind, 0)
+    people.point_slot(bed, Slot.STABLE, elsewhere and people.revision(elsewhere))
+    people.delete_one(bed, "Service", 0)
+    bed.settle()
     check_end(bed)
 
 

@@ -77,8 +77,8 @@ def _routes(context: Context) -> tuple[list[Want], list[Want]]:
             resource_version=facts.resource_version,
             intent=_intent(context, weight),
         )
-        first = facts.candidate_ppm is None or weight < facts.candidate_ppm or _calls_off(context, weight)
-        (down if first else up).append(want)
+        takes = facts.candidate_ppm is None or weight < facts.candidate_ppm or _calls_off(context, weight)
+        (down if takes and _can_name_places(context, weight) else up).append(want)
     return down, up
 
 
@@ -98,8 +98,14 @@ def _intent(context: Context, weight: int) -> str | None:
 def _calls_off(context: Context, weight: int) -> bool:
     """Tell whether a route at the floor is written to stop a rise that may be on its way, before the slots move."""
     candidate = context.status.candidate
-    retreats = candidate is not None and candidate.stage is Stage.RETREAT and weight == ppm(0)
-    return retreats and Slot.STABLE in context.observed.slots
+    return candidate is not None and candidate.stage is Stage.RETREAT and weight == ppm(0)
+
+
+def _can_name_places(context: Context, weight: int) -> bool:
+    """Tell whether the slots select what a route of this weight has to announce; else they are mended before it."""
+    slots = context.observed.slots
+    needed = (Slot.STABLE,) if weight == ppm(0) else (Slot.STABLE, Slot.CANDIDATE)
+    return all(slot in slots and slots[slot].revision for slot in needed)
 
 
 def _may_create(context: Context) -> bool:
