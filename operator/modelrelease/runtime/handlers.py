@@ -121,11 +121,27 @@ def _place(release: Manifest) -> Place:
     return status.get("phase") or "", candidate.get("revision") or "", candidate.get("step")
 
 
+class NoMemory(kopf.DiffBaseStorage):
+    """Keeps no last-handled state: kopf would copy every object at every event for handlers that are not there."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:  # noqa: ARG002 - kopf's signature
+        """Return nothing of the object."""
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002 - as above
+        """Return that nothing was kept."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Keep nothing."""
+
+
 def settings() -> kopf.OperatorSettings:
     """Return kopf's settings: only watch, never write, never give up, notice a watch that fell silent."""
     chosen = kopf.OperatorSettings()
     chosen.scanning.disabled = True  # see NewKinds
     chosen.posting.enabled = False
+    chosen.persistence.diffbase_storage = NoMemory()
     chosen.persistence.finalizer = f"{naming.GROUP}/unused"  # no handler needs one; never kopf's own name
     chosen.networking.error_backoffs = PatientBackoff()
     chosen.networking.request_timeout = 30.0
