@@ -19,7 +19,7 @@ FILES = sorted(MANIFESTS.rglob("*.yaml"))
 DOCUMENTS = [
     (path, document) for path in FILES for document in yaml.safe_load_all(path.read_text()) if document is not None
 ]
-DELETED = "Deployment", "ControllerRevision", "Job", "PodDisruptionBudget", "HTTPRoute", "GRPCRoute"
+DELETED = "Deployment", "ControllerRevision", "Job", "HTTPRoute", "GRPCRoute"
 
 
 def of(kind: str, name: str) -> Manifest:

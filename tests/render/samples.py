@@ -131,5 +131,5 @@ def routes(*, ppm: int = 250_000, filters: bool = True, spec: Spec = SPEC) -> li
 def everything() -> list[dict[str, Any]]:
     """Return all manifests of the release."""
     services = [render.service(meta=META, slot=slot, revision=REVISION) for slot in Slot]
-    pdb = render.pdb(meta=META, revision=REVISION)
+    pdb = render.pdb(meta=META, revision=REVISION, deployment_uid="d-1")
     return [job(), record(), deployment(), pdb, *services, *routes()]

@@ -49,9 +49,12 @@ def test_what_is_mounted_exists_and_tmp_can_be_written(pod: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("manifest", samples.everything(), ids=lambda m: f"{m['kind']} {m['metadata']['name']}")
-def test_every_child_is_owned_by_the_release(manifest: dict[str, Any]) -> None:
+def test_every_child_is_owned_by_the_release_and_the_budget_by_its_deployment(manifest: dict[str, Any]) -> None:
     (owner,) = manifest["metadata"]["ownerReferences"]
-    assert (owner["kind"], owner["name"], owner["uid"]) == ("ModelRelease", "digits", samples.META.uid)
+    expected = ("ModelRelease", "digits", samples.META.uid)
+    if manifest["kind"] == "PodDisruptionBudget":
+        expected = ("Deployment", manifest["metadata"]["name"], "d-1")
+    assert (owner["kind"], owner["name"], owner["uid"]) == expected
     assert owner["controller"] is True
     assert owner["blockOwnerDeletion"] is False
     assert manifest["metadata"]["namespace"] == "vision"

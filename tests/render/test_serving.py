@@ -137,7 +137,10 @@ def test_the_deployment_takes_the_recorded_template_word_for_word() -> None:
 
 def test_deployment_and_budget_select_one_revision_of_one_release() -> None:
     selector = {"matchLabels": {naming.LABEL_RELEASE: "digits", naming.LABEL_REVISION: samples.REVISION}}
-    deployment, pdb = samples.deployment(), render.pdb(meta=samples.META, revision=samples.REVISION)
+    deployment, pdb = (
+        samples.deployment(),
+        render.pdb(meta=samples.META, revision=samples.REVISION, deployment_uid="d-1"),
+    )
     assert deployment["spec"]["selector"] == pdb["spec"]["selector"] == selector
     assert deployment["metadata"]["name"] == pdb["metadata"]["name"] == naming.deployment("digits", samples.REVISION)
     labels = samples.job()["spec"]["template"]["metadata"]["labels"]
@@ -147,5 +150,5 @@ def test_deployment_and_budget_select_one_revision_of_one_release() -> None:
 def test_no_ready_pod_is_taken_away_by_a_repair_and_a_drain_takes_one() -> None:
     strategy = samples.deployment()["spec"]["strategy"]
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
-    budget = render.pdb(meta=samples.META, revision=samples.REVISION)["spec"]
+    budget = render.pdb(meta=samples.META, revision=samples.REVISION, deployment_uid="d-1")["spec"]
     assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")

@@ -55,13 +55,15 @@ class TestRoutes:
 
 
 class TestRemove:
-    async def test_the_budget_goes_first_and_a_crash_between_leaves_no_orphan(self, bench: Bench) -> None:
+    async def test_a_deployment_takes_its_budget_along(self, bench: Bench) -> None:
         facts = next(iter((await bench.observed()).deployments.values()))
         name = naming.deployment(NAME, facts.revision)
         want = Remove(kind="Deployment", name=name, uid=facts.uid, resource_version=facts.resource_version)
         seen = len(bench.cluster.writes)
         await bench.apply(want)
-        assert bench.since(seen) == ["delete PodDisruptionBudget", "delete Deployment"]
+        assert bench.since(seen) == ["delete Deployment"]
+        budget = bench.cluster.objects["PodDisruptionBudget", NAMESPACE, name]
+        assert [owner["uid"] for owner in budget["metadata"]["ownerReferences"]] == [facts.uid]
         assert not await bench.apply(want), "gone is gone"
 
     async def test_only_what_was_seen(self, bench: Bench) -> None:

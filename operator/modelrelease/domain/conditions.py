@@ -132,9 +132,10 @@ def _analysis_healthy(context: Context) -> Said:
     candidate = context.status.candidate
     if candidate is None or candidate.stage not in (Stage.STEP, Stage.BAKE):
         return Said(status="Unknown", reason="NoAnalysis", message="no candidate has traffic")
-    if not candidate.verdicts:
-        return Said(status=None, reason="FirstCheck", message="the first check of this weight is ahead")
     error = next((v for v in candidate.verdicts if v.verdict is VerdictValue.ERROR), None)
     if error:
         return Said(status=False, reason="MetricsUnavailable", message=error.message)
-    return Said(status=True, reason="EvidenceArrives", message="evidence arrives")
+    evidence = context.observed.evidence
+    if candidate.verdicts or (evidence is not None and evidence.error is None):
+        return Said(status=True, reason="EvidenceArrives", message="evidence arrives")
+    return Said(status=None, reason="FirstCheck", message="the first check of this weight is ahead")

@@ -206,14 +206,18 @@ def deployment(*, meta: Meta, record: Record, replicas: int, intent: str | None 
     }
 
 
-def pdb(*, meta: Meta, revision: str) -> Manifest:
-    """Return a revision's PodDisruptionBudget: one pod at a time, and broken pods never block a drain."""
+def pdb(*, meta: Meta, revision: str, deployment_uid: str) -> Manifest:
+    """Return a revision's PodDisruptionBudget: one pod at a time, and broken pods never block a drain.
+
+    Its Deployment owns it, and takes it along.
+    """
+    name = naming.deployment(meta.name, revision)
+    metadata = common.metadata(meta=meta, name=name, labels={naming.LABEL_REVISION: revision})
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": deployment_uid}
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": common.metadata(
-            meta=meta, name=naming.deployment(meta.name, revision), labels={naming.LABEL_REVISION: revision}
-        ),
+        "metadata": {**metadata, "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": False}]},
         "spec": {
             "maxUnavailable": 1,
             "unhealthyPodEvictionPolicy": "AlwaysAllow",

@@ -134,7 +134,11 @@ class Applier:
                 record = _known(observed, want.revision)
                 manifest = render.deployment(meta=meta, record=record, replicas=want.replicas, intent=want.intent)
                 written = await writer.ensure(manifest, meta=meta)
-                return await writer.ensure(render.pdb(meta=meta, revision=want.revision), meta=meta) or written
+                live = self.store.get("Deployment", meta.namespace, manifest["metadata"]["name"])
+                if live is None:
+                    return written  # deleted by somebody at this moment; its event brings it back
+                budget = render.pdb(meta=meta, revision=want.revision, deployment_uid=live["metadata"]["uid"])
+                return await writer.ensure(budget, meta=meta) or written
             case WantSlot():
                 manifest = render.service(meta=meta, slot=want.slot, revision=want.revision)
                 return await writer.ensure(manifest, meta=meta, resource_version=want.resource_version)
@@ -166,20 +170,9 @@ class Applier:
         return await self._once(observed, render.record(meta=observed.meta, want=want, template=template))
 
     async def _remove(self, observed: Observed, want: Remove) -> bool:
-        namespace = observed.meta.namespace
-        written = False
-        if want.kind == "Deployment":
-            # The budget first: after the Deployment nobody would remember it.
-            budget = self.store.get("PodDisruptionBudget", namespace, want.name)
-            if budget is not None:
-                seen = budget["metadata"]
-                written = await self.writer.delete(
-                    budget["kind"], namespace, want.name, uid=seen["uid"], resource_version=seen["resourceVersion"]
-                )
-        removed = await self.writer.delete(
-            want.kind, namespace, want.name, uid=want.uid, resource_version=want.resource_version
+        return await self.writer.delete(
+            want.kind, observed.meta.namespace, want.name, uid=want.uid, resource_version=want.resource_version
         )
-        return removed or written
 
     async def _announce(self, observed: Observed, said: tuple[Announce, ...], now: datetime) -> None:
         """Record the Events of the transition; one that can't be recorded is no reason to fail."""
