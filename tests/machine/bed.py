@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from modelrelease.adapters.kinds import Manifest
@@ -106,6 +107,16 @@ class Bed:
         """A person applies another spec."""
         self.cluster.edit(naming.KIND, *KEY, lambda live: live.update(spec=ownership.clone(dict(spec))))
 
+    def annotate(self, name: str, value: str | None) -> None:
+        """A person sets or removes an annotation of the release."""
+
+        def change(live: Manifest) -> None:
+            annotations = dict(live["metadata"].get("annotations") or {})
+            annotations.pop(name, None)
+            live["metadata"]["annotations"] = annotations | ({name: value} if value else {})
+
+        self.cluster.edit(naming.KIND, *KEY, change)
+
     @property
     def spec(self) -> Manifest:
         """The release's spec."""
@@ -146,6 +157,16 @@ class Bed:
         for kind in kinds:
             if self.exists(kind):
                 controllers.accept(self.cluster, kind, NAMESPACE, NAME, refused=refused)
+
+    def controllers(self) -> list[Callable[[], None]]:
+        """Return what each controller does, in an order in which every one has to wait for the others."""
+        return [
+            self.finish_jobs,
+            lambda: controllers.collect_garbage(self.cluster),
+            *(partial(self.accept, kind) for kind in ROUTES),
+            self.endpoints,
+            self.roll,
+        ]
 
     def settle(self) -> None:
         """Every controller does all that it can."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from modelrelease.adapters.facts import route_facts
 from modelrelease.adapters.kinds import Manifest
 from modelrelease.domain import codec, commands, naming
 from modelrelease.domain.commands import Verb
+from modelrelease.domain.observed import FLOOR_PPM, PPM
 from modelrelease.domain.spec import Spec
+from modelrelease.render import candidate_ppm
 
 from tests.machine.guarded import Actor
+
+PERCENT = PPM // 100
 
 
 def check(actor: Actor, before: Manifest, after: Manifest, *, now: datetime, serving: str | None) -> None:
@@ -26,6 +31,9 @@ def check(actor: Actor, before: Manifest, after: Manifest, *, now: datetime, ser
             assert new.get("stable", {}).get("revision") == serving, "5: what serves was not found again"
         return
     _check_candidate(now_is)
+    for clock in ("stepStartedAt", "bakeStartedAt"):
+        if now_is.get(clock) not in (None, was.get(clock)):
+            _check_accepted(actor, after, _desired(now_is))
     _check_commands(before, old, new)
     if (now_is.get("end") or {}).get("reason") == "AnalysisFailed" and was["stage"] != "Retreat":
         started = was.get("bakeStartedAt" if was["stage"] == "Bake" else "stepStartedAt")
@@ -45,6 +53,17 @@ def _check_candidate(candidate: Manifest) -> None:
     if candidate["stage"] == "Retreat":
         assert _desired(candidate) == 0, "a retreat with a weight"
         assert candidate["end"]["reason"] and candidate["end"]["message"], "9: a retreat without a reason"
+
+
+def _check_accepted(actor: Actor, release: Manifest, percent: int) -> None:
+    """1: the clock of a weight starts when the gateway has accepted it on every route."""
+    meta = release["metadata"]
+    for protocol in ("http", "grpc"):
+        if protocol in release["spec"]["traffic"]["gateway"]:
+            route = actor.store.get(f"{protocol.upper()}Route", meta["namespace"], meta["name"])
+            assert route and route_facts(route).accepted, f"the clock runs before the gateway accepted {protocol}"
+            wanted = min(percent * PERCENT, PPM - FLOOR_PPM)
+            assert candidate_ppm(route) == wanted, f"the clock of {percent} % runs at another weight"
 
 
 def _check_rise(actor: Actor, before: Manifest, was: Manifest, now_is: Manifest, now: datetime) -> None:

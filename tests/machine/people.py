@@ -39,17 +39,6 @@ def revision(version: str) -> str:
     return naming.revision(codec.decode(Spec, a_spec(version), "spec"))
 
 
-def annotate(bed: Bed, name: str, value: str | None) -> None:
-    """Set or remove an annotation of the release."""
-
-    def change(live: Manifest) -> None:
-        annotations = dict(live["metadata"].get("annotations") or {})
-        annotations.pop(name, None)
-        live["metadata"]["annotations"] = annotations | ({name: value} if value else {})
-
-    bed.cluster.edit(naming.KIND, *KEY, change)
-
-
 def set_weights(bed: Bed, kind: str, stable: int) -> None:
     """Give the stable place a share of 100, as a Git tool would."""
 

@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from itertools import cycle
 from typing import Any
+
+from modelrelease.adapters.kinds import Manifest
+from modelrelease.domain import commands
+from modelrelease.domain.commands import Verb
 
 from tests.fakes.samples import release
 from tests.machine.bed import Bed
@@ -50,6 +55,22 @@ def in_stage(stage: str) -> Callable[[Bed], bool]:
     return lambda bed: (bed.status.get("candidate") or {}).get("stage") == stage
 
 
+def waiting_for(reason: str) -> Callable[[Bed], bool]:
+    """Hold when the release says that it waits for this."""
+    return lambda bed: (bed.status.get("waitingFor") or {}).get("reason") == reason
+
+
+def approve(bed: Bed) -> None:
+    """Approve the candidate's step."""
+    order(bed, Verb.APPROVE, bed.status["candidate"])
+
+
+def order(bed: Bed, verb: Verb, subject: Manifest, token: str = "t") -> None:
+    """Give an order about a revision's attempt."""
+    value = commands.format_command(revision=subject["revision"], attempt=subject["attempt"], step=None, token=token)
+    bed.annotate(commands.annotation(verb), value)
+
+
 def ask_for(version: str, **changes: Any) -> Callable[[Bed], None]:
     """Edit the release to ask for a version."""
     return lambda bed: bed.edit(a_spec(version, **changes))
@@ -67,22 +88,27 @@ class Play:
     bed: Bed
     script: Sequence[Act]
     position: int = 0
+    slow: bool = False  # the operator looks after each move of each controller
 
     def pauses(self, *, looks: int = 200, looked: Callable[[Bed], None] = lambda _: None) -> Iterator[None]:
         """Play, and yield whenever only a clock can bring more; end when nothing is left to do."""
         bed = self.bed
         operator = bed.operators[0] if bed.operators else bed.add_operator()
+        moves = cycle(bed.controllers() if self.slow else [bed.settle])
+        quiet = 0
         for _ in range(looks):
-            bed.settle()
-            operator.catch_up()
             before = len(bed.cluster.watch)
+            next(moves)()
+            operator.catch_up()
+            before = before if self.slow else len(bed.cluster.watch)
             ended = bed.look(operator)
             looked(bed)
             if self.position < len(self.script) and self.script[self.position].when(bed):
                 self.script[self.position].do(bed)
                 self.position += 1
                 continue
-            if ended is not Ended.DONE or len(bed.cluster.watch) != before:
+            quiet = quiet + 1 if ended is Ended.DONE and len(bed.cluster.watch) == before else 0
+            if quiet < (len(bed.controllers()) if self.slow else 1):
                 continue
             if operator.wake_at is None:
                 assert self.position == len(self.script), f"act {self.position} never came"

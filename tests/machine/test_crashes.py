@@ -12,7 +12,7 @@ import pytest
 
 from tests.machine import final
 from tests.machine.operators import Metrics
-from tests.machine.script import Act, Play, ask_for, at_rest, at_step, begin, in_stage, metrics
+from tests.machine.script import Act, Play, approve, ask_for, at_rest, at_step, begin, in_stage, metrics, waiting_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +24,19 @@ class Scenario:
     protocols: int = 2
 
 
+PAUSED = [{"weight": 10, "pause": {"duration": "45s"}}, {"weight": 50, "pause": {"untilApproved": True}}]
 SCENARIOS = {
     "the first release": Scenario(serving=False, script=()),
     "promoted": Scenario(script=(Act(when=at_rest, do=ask_for("2")),)),
     "rolled back": Scenario(
         script=(Act(when=at_rest, do=ask_for("2")), Act(when=at_step(1), do=metrics(Metrics.BAD))),
+    ),
+    "paused and approved": Scenario(
+        protocols=1,
+        script=(
+            Act(when=at_rest, do=ask_for("2", protocols=1, rollout__steps=PAUSED)),
+            Act(when=waiting_for("Approval"), do=approve),
+        ),
     ),
     "A-B-C": Scenario(
         protocols=1,

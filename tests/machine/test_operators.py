@@ -180,12 +180,12 @@ class Operators(RuleBasedStateMachine):
                 revision=subject["revision"], attempt=subject["attempt"], step=None, token=str(self.tokens)
             )
             self.orders[commands.annotation(verb)] = value
-            people.annotate(self.bed, commands.annotation(verb), value)
+            self.bed.annotate(commands.annotation(verb), value)
 
     @rule(verb=st.sampled_from(list(Verb)), vanishes=st.booleans())
     def an_order_vanishes_or_comes_back(self, verb: Verb, vanishes: bool) -> None:
         name = commands.annotation(verb)
-        people.annotate(self.bed, name, None if vanishes else self.orders.get(name))
+        self.bed.annotate(name, None if vanishes else self.orders.get(name))
 
     @rule(kind=st.sampled_from(ROUTES), stable=st.sampled_from([100, 50, 0]))
     def somebody_sets_weights(self, kind: str, stable: int) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
-from modelrelease.adapters.kinds import Manifest
-from modelrelease.domain import commands
 from modelrelease.domain.commands import Verb
-from modelrelease.domain.observed import FLOOR_PPM, Slot
+from modelrelease.domain.observed import FLOOR_PPM, PPM, Slot
+from modelrelease.render import candidate_ppm
 
 from tests.fakes.samples import NAME
-from tests.machine import people
+from tests.machine import final, people
 from tests.machine.bed import KEY, Bed
 from tests.machine.checks import check_end
 from tests.machine.guarded import ROUTES
 from tests.machine.operators import Ended, Metrics, Operator
-from tests.machine.script import ask_for, begin, midway
+from tests.machine.script import Act, Play, ask_for, at_rest, at_step, begin, metrics, midway, order
 from tests.machine.wire import Mishap, Trouble
 
 BAKING = 17  # looks into the second version: all traffic is with the candidate
@@ -69,6 +70,23 @@ def test_slots_are_mended_before_a_route_has_to_name_them(elsewhere: str | None)
     check_end(bed)
 
 
+@pytest.mark.parametrize("elsewhere", [None, "2"])
+def test_slots_are_mended_whatever_the_routes_say(elsewhere: str | None) -> None:
+    """Stable's slot has the traffic of one protocol, by a tool, and the floor of the other."""
+    bed = begin(serving=True)
+    bed.add_operator()
+    operator = bed.add_operator()
+    bed.outside.metrics = Metrics.BAD
+    ask_for("2")(bed)
+    while "rejected" not in bed.status:
+        go_on(bed, operator, looks=1)
+        bed.wait(1)
+    people.set_weights(bed, "HTTPRoute", 0)
+    people.point_slot(bed, Slot.STABLE, elsewhere and people.revision(elsewhere))
+    bed.settle()
+    check_end(bed)
+
+
 @pytest.mark.parametrize("harm", ["a slot is deleted", "a tool writes stable 100"])
 def test_nothing_is_promoted_while_stable_has_the_traffic(harm: str) -> None:
     """The bake ends just when its traffic was taken away: stable's slot must not be re-pointed under load."""
@@ -94,7 +112,7 @@ def test_a_rise_that_comes_late_is_refused_after_an_abort() -> None:
     ask_for("2")(bed)
     hold_back(bed, deposed, "HTTPRoute")
     leader = bed.add_operator()
-    order(bed, "abort", bed.status["candidate"])
+    order(bed, Verb.ABORT, bed.status["candidate"])
     go_on(bed, leader)
     assert "candidate" not in bed.status
     assert bed.arrive(deposed) is Ended.FAILED
@@ -128,17 +146,59 @@ def test_a_removal_that_comes_late_does_not_take_a_new_attempts_pods() -> None:
     hold_back(bed, deposed, "Deployment")
     leader = bed.add_operator()
     bed.outside.metrics = Metrics.GOOD
-    order(bed, "retry", bed.status["rejected"])
+    order(bed, Verb.RETRY, bed.status["rejected"])
     go_on(bed, leader)
     assert bed.status["candidate"]["stage"] == "Step"
     assert bed.arrive(deposed) is Ended.FAILED
     assert bed.exists("Deployment", f"{NAME}-{people.revision('2')}")
 
 
-def order(bed: Bed, verb: str, subject: Manifest) -> None:
-    """Give an order about a revision's attempt."""
-    value = commands.format_command(revision=subject["revision"], attempt=subject["attempt"], step=None, token="t")
-    people.annotate(bed, commands.annotation(Verb(verb)), value)
+def test_a_candidate_that_nobody_answers_for_loses_its_traffic_at_once() -> None:
+    bed, operator = at_ten_percent()
+    bed.roll(ready=0, revision=people.revision("2"))
+    bed.endpoints()
+    operator.catch_up()
+    bed.look(operator)
+    assert bed.status["candidate"]["end"]["reason"] == "CandidateUnavailable"
+    for kind in ROUTES:
+        assert candidate_ppm(bed.cluster.at(kind, *KEY)) == FLOOR_PPM
+
+
+def test_all_the_traffic_waits_for_all_the_pods() -> None:
+    bed, operator = at_ten_percent()
+    bed.roll(ready=1, revision=people.revision("2"))
+    bed.endpoints()
+    for _ in range(8):
+        operator.catch_up()
+        bed.look(operator)
+        bed.accept(*ROUTES)
+        bed.wait(11)
+    assert bed.status["waitingFor"]["what"] == "2 ready candidate pods, 1 are"
+    assert candidate_ppm(bed.cluster.at("HTTPRoute", *KEY)) == PPM // 2
+
+
+@pytest.mark.parametrize("said", list(Metrics))
+def test_on_a_slow_cluster_the_end_is_the_same(said: Metrics) -> None:
+    """The operator looks between any two moves of the controllers: nothing is ahead of what it needs."""
+    ends = []
+    for slow in (False, True):
+        play = Play(bed=begin(serving=True), script=(Act(when=at_rest, do=ask_for("2")),), slow=slow)
+        play.script = (*play.script, Act(when=at_step(1), do=metrics(said)))
+        for _ in play.pauses(looks=500):
+            if play.bed.cluster.now > datetime(2026, 11, 1, 12, 5, tzinfo=UTC):
+                break
+        ends.append(final.children(play.bed.cluster))
+    assert ends[0] == ends[1]
+
+
+def at_ten_percent() -> tuple[Bed, Operator]:
+    """Return a bed on which version 2 has its first share of the traffic."""
+    bed = begin(serving=True)
+    operator = bed.add_operator()
+    ask_for("2")(bed)
+    while not at_step(0)(bed):
+        go_on(bed, operator, looks=1)
+    return bed, operator
 
 
 def go_on(bed: Bed, operator: Operator, *, looks: int = 10) -> None:

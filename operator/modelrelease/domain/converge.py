@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from modelrelease.domain import naming
 from modelrelease.domain.context import FULL, Context, ppm, slot_ready
-from modelrelease.domain.observed import FLOOR_PPM, JobState, Record, RouteFacts, Slot
+from modelrelease.domain.observed import FLOOR_PPM, PPM, JobState, Record, RouteFacts, Slot
 from modelrelease.domain.plan import Remove, Want, WantDeployment, WantJob, WantRecord, WantRoute, WantSlot
 from modelrelease.domain.rollout import needed_capacity
 from modelrelease.domain.stages import known_result
@@ -185,9 +185,9 @@ def _slots(context: Context) -> Iterator[Want]:
 def _may_repoint(context: Context, slot: Slot, revision: str) -> bool:
     """Tell whether a slot may select another revision now: at the floor, and towards ready pods.
 
-    The stable slot above the floor selects something else only after somebody edited it
-    (our own plan re-points it at the floor): that is repaired at once, as is a slot that
-    serves nobody.
+    The stable slot with a weight above the floor selects something else only after somebody
+    edited slot or route (our own plan re-points it at the floor): that is repaired at once, as
+    is a slot that serves nobody or any revision.
     """
     observed = context.observed
     if slot is Slot.PREVIEW:
@@ -196,11 +196,12 @@ def _may_repoint(context: Context, slot: Slot, revision: str) -> bool:
     if target is None or target.ready == 0:
         return False
     facts, routes = observed.slots[slot], observed.routes.values()
+    if not facts.revision or not facts.ready:
+        return True
     if slot is Slot.STABLE:
-        at_floor = all(route.stable_at_floor for route in routes)
-        edited = not any(route.stable_at_floor for route in routes)
-        return at_floor or edited or not facts.ready
-    return all(route.candidate_at_floor for route in routes) or not facts.ready
+        edited = any(route.candidate_ppm is None or PPM - route.candidate_ppm > FLOOR_PPM for route in routes)
+        return edited or all(route.stable_at_floor for route in routes)
+    return all(route.candidate_at_floor for route in routes)
 
 
 def _removals(context: Context) -> Iterator[Want]:
