@@ -13,11 +13,13 @@ from benchmarks.figures import Figure
 from benchmarks.settings import Settings
 from localcluster import api, parts
 from localcluster.api import Cluster
+from localcluster.progress import wait_until
 from tests.e2e.releases import STEPS, release
 from tests.e2e.stand import MODEL, Stand, prepare, stand, told
 
 _STEPS = (5, 10, 25, 50, 75)
 _WRITES_LIMIT = 40
+_QUIET_S = 5.0
 _FIRST = 100
 _ONE_PROTOCOL = "one"  # a release of its own beside those with both: hostnames are not shared
 _counter = itertools.count(_FIRST + 1)
@@ -27,6 +29,7 @@ def api_writes(settings: Settings) -> Iterator[Figure]:
     """Count what the operator's account writes for one release of five steps, build included, and then at rest."""
     with _served(settings, namespace="bench-writes", name=_ONE_PROTOCOL, grpc=False) as place:
         log = place.cluster.audit_log
+        _await_quiet(place)  # the first version's route and its acceptance belong to the first version
         began = time.time()
         recipe = [{"pass": "train", "parameters": {"epochs": 3}}]  # another artifact: it has to be built
         made = release(
@@ -89,6 +92,16 @@ def losses(settings: Settings) -> Iterator[Figure]:
 def clear(settings: Settings) -> None:
     """Take the full cluster down."""
     api.take_down(name=settings.name)
+
+
+def _await_quiet(place: Stand) -> None:
+    """Wait until the operator has written nothing here for a while."""
+
+    def quiet() -> bool:
+        found = audit.of_operator(audit.writes(place.cluster.audit_log), namespace=place.namespace)
+        return time.time() - max(write.received for write in found) > _QUIET_S
+
+    wait_until(quiet, what="an operator that is done", timeout=60, interval=1)
 
 
 @contextmanager
