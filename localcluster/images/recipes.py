@@ -73,7 +73,6 @@ RECIPES: Mapping[str, Built | Static] = {
         inputs=("requirements/builder.txt", "localcluster/images/nocuda", "model_builder"),
         arguments={"CUDA": "no"},
     ),
-    "coredns": Static(path="usr/local/bin/coredns", find=_compiled("coredns")),
     "envoy-gateway": Static(path="usr/local/bin/envoy-gateway", find=_compiled("envoy-gateway")),
 }
 """Every image by its name, in the order in which they are best built: those of compiled binaries come last."""

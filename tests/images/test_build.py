@@ -26,37 +26,36 @@ def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def binaries(tmp_path: Path) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("coredns", "envoy-gateway"):
-        (folder / name).write_bytes(b"first")
+    (folder / "envoy-gateway").write_bytes(b"first")
     return folder
 
 
 @needs_zstd
 def test_image_is_built_once_and_again_when_its_content_changes(binaries: Path) -> None:
     said: list[str] = []
-    first = build("coredns", progress=said.append, binaries=binaries)
-    assert build("coredns", progress=said.append, binaries=binaries) == first
+    first = build("envoy-gateway", progress=said.append, binaries=binaries)
+    assert build("envoy-gateway", progress=said.append, binaries=binaries) == first
     assert len(said) == 1
-    (binaries / "coredns").write_bytes(b"second")
-    assert find("coredns", binaries=binaries) is None
-    second = build("coredns", progress=said.append, binaries=binaries)
+    (binaries / "envoy-gateway").write_bytes(b"second")
+    assert find("envoy-gateway", binaries=binaries) is None
+    second = build("envoy-gateway", progress=said.append, binaries=binaries)
     assert second != first
-    assert find("coredns", binaries=binaries) == second
+    assert find("envoy-gateway", binaries=binaries) == second
     assert len(said) == 2
 
 
 @needs_zstd
 def test_several_are_built_in_one_go(binaries: Path) -> None:
-    archives = build_all(["coredns", "envoy-gateway"], progress=lambda _: None, binaries=binaries)
-    assert list(archives) == ["coredns", "envoy-gateway"]
+    archives = build_all(["sandbox", "envoy-gateway"], progress=lambda _: None, binaries=binaries)
+    assert list(archives) == ["sandbox", "envoy-gateway"]
     assert all(archive.is_file() for archive in archives.values())
 
 
 def test_unknown_image_and_missing_binary_are_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="no image 'operators'; choose from"):
         build("operators", progress=lambda _: None)
-    with pytest.raises(ClusterError, match="binary 'coredns'"):
-        build("coredns", progress=lambda _: None, binaries=tmp_path)
+    with pytest.raises(ClusterError, match="binary 'envoy-gateway'"):
+        build("envoy-gateway", progress=lambda _: None, binaries=tmp_path)
 
 
 def test_two_archives_of_an_image_are_kept_and_a_failed_build_leaves_none(tmp_path: Path) -> None:
@@ -126,13 +125,13 @@ def test_key_does_not_depend_on_where_binaries_lie(tmp_path: Path) -> None:
     keys = set()
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
-        (folder / "coredns").write_bytes(b"same")
-        keys.add(key(name="coredns", binaries=folder))
+        (folder / "envoy-gateway").write_bytes(b"same")
+        keys.add(key(name="envoy-gateway", binaries=folder))
     assert len(keys) == 1
 
 
 def test_names_are_those_that_manifests_use() -> None:
-    assert set(NAMES) == {"operator", "builder", "puller", "triton", "envoy", "envoy-gateway", "coredns", "sandbox"}
+    assert set(NAMES) == {"operator", "builder", "puller", "triton", "envoy", "envoy-gateway", "sandbox"}
     assert reference("operator") == "localhost/modelrelease/operator:dev"
 
 
