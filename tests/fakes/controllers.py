@@ -90,7 +90,7 @@ def roll(cluster: Cluster, namespace: str, name: str, *, ready: int | None = Non
     pods = [pod for pod in cluster.all("Pod", namespace) if _owned(pod, deployment)]
     for surplus in pods[wanted:]:
         cluster.purge("Pod", namespace, surplus["metadata"]["name"])
-    taken = {pod["metadata"]["name"] for pod in pods}
+    taken = {pod["metadata"]["name"] for pod in cluster.all("Pod", namespace)}  # those of a namesake wait for removal
     free = (f"{name}-6d5f-{number}" for number in itertools.count() if f"{name}-6d5f-{number}" not in taken)
     for _ in range(wanted - len(pods)):
         manifest = _pod(deployment, deployment["spec"]["template"], next(free), kind="Deployment")
