@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from modelrelease.domain import naming
 from modelrelease.domain.commands import Verb
 from modelrelease.domain.observed import FLOOR_PPM, PPM, Slot
 from modelrelease.render import candidate_ppm
@@ -189,6 +190,20 @@ def test_on_a_slow_cluster_the_end_is_the_same(said: Metrics) -> None:
                 break
         ends.append(final.children(play.bed.cluster))
     assert ends[0] == ends[1]
+
+
+def test_children_of_a_release_that_is_gone_are_not_given_to_it() -> None:
+    """Its children were kept; a process that missed its end would leave them to the garbage collector."""
+    bed = begin(serving=True)
+    unaware = bed.add_operator()
+    kept = set(final.children(bed.cluster))
+    people.orphan_and_apply_again(bed)
+    for event in unaware.hear():
+        if event.kind != naming.KIND:
+            unaware.deliver(event)
+    bed.look(unaware)
+    bed.settle()
+    assert set(final.children(bed.cluster)) == kept
 
 
 def at_ten_percent() -> tuple[Bed, Operator]:

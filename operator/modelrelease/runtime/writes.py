@@ -54,6 +54,8 @@ class Writer:
             return False
         if not _ours(live, meta):
             raise _name_taken(live)
+        if not _owned(live, meta):
+            await self._check_owner(meta)
         # The uid, because an apply would make an object anew that is deleted at this moment.
         same = {**manifest, "metadata": {**manifest["metadata"], "uid": live["metadata"]["uid"]}}
         written = await self._applied(same, manager=manager, resource_version=resource_version, force=True)
@@ -132,6 +134,21 @@ class Writer:
         self.store.put(kind, written)
         return written
 
+    async def _check_owner(self, meta: Meta) -> None:
+        """Make sure of the release before a child is (again) made its own.
+
+        A child loses its owner when the release is deleted and its children are kept. To whom
+        the cache still shows that release, an owner that is gone would look right, and the
+        garbage collector would remove the child, traffic or not.
+
+        Raises:
+            ApiError: the release is not the one that was decided on, or can't be read.
+        """
+        await self._refresh(naming.KIND, meta.namespace, meta.name)
+        release = self.store.release((meta.namespace, meta.name))
+        if release is None or release["metadata"]["uid"] != meta.uid:
+            raise errors.Conflict(f"release {meta.namespace}/{meta.name} is gone, or another now: to be decided anew")
+
     async def _refresh(self, kind: str, namespace: str, name: str) -> None:
         """Bring an object that proved stale up to date, so that the next decision rests on what is."""
         try:
@@ -165,6 +182,10 @@ def _ours(live: Manifest, meta: Meta) -> bool:
     labels = live["metadata"].get("labels") or {}
     if labels.get(naming.LABEL_MANAGED_BY) == naming.MANAGED_BY and labels.get(naming.LABEL_RELEASE) == meta.name:
         return True
+    return _owned(live, meta)
+
+
+def _owned(live: Manifest, meta: Meta) -> bool:
     return any(owner.get("uid") == meta.uid for owner in live["metadata"].get("ownerReferences") or ())
 
 
