@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import datetime
 
@@ -131,7 +132,7 @@ def _judge_evidence(context: Context) -> Candidate | None:
 
 def _observed_share(evidence: Evidence) -> float | None:
     total = evidence.stable.requests + evidence.candidate.requests
-    if evidence.error is not None or total <= 0:
+    if evidence.error is not None or not 0 < total < math.inf:
         return None
     return round(FULL * evidence.candidate.requests / total, 1)
 
@@ -187,15 +188,13 @@ def _raise(context: Context) -> Status:
     """Go to the next step, or to all the traffic after the last."""
     candidate = context.candidate
     assert candidate.step is not None
-    evidence = context.observed.evidence
-    bad = round(evidence.candidate.failures) if evidence and evidence.error is None else 0
     on = replace(
         candidate,
         verdicts=(),
         verdicts_at=None,
         approved=False,
         progress_at=context.now,
-        bad_requests=candidate.bad_requests + bad,
+        bad_requests=candidate.bad_requests + context.failed_requests(),
     )
     following = candidate.step + 1
     if candidate.skip or following == len(candidate.ladder):
