@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,8 +21,12 @@ PERCENT = PPM // 100
 
 def check(actor: Actor, before: Manifest, after: Manifest, *, now: datetime, serving: str | None) -> None:
     """Hold a new status against the one before; `serving` is what the stable slot selects, if that is known."""
+    json.dumps(after["status"], allow_nan=False)  # the API server takes nothing else
     old, new = before.get("status") or {}, after["status"]
     assert new["observedGeneration"] >= old.get("observedGeneration", 0), "observedGeneration went back"
+    for verb in Verb:
+        value = (before["metadata"].get("annotations") or {}).get(commands.annotation(verb))
+        assert value is None or commands.latch_id(verb, value) in new["handled"], f"6: {verb} was not latched"
     was, now_is = old.get("candidate"), new.get("candidate")
     if was is None or now_is is None or _who(was) != _who(now_is):
         ended = [(entry["revision"], entry["attempt"]) for entry in new.get("history") or ()]
@@ -31,9 +36,9 @@ def check(actor: Actor, before: Manifest, after: Manifest, *, now: datetime, ser
             assert new.get("stable", {}).get("revision") == serving, "5: what serves was not found again"
         return
     _check_candidate(now_is)
-    for clock in ("stepStartedAt", "bakeStartedAt"):
-        if now_is.get(clock) not in (None, was.get(clock)):
-            _check_accepted(actor, after, _desired(now_is))
+    clock = {"Step": "stepStartedAt", "Bake": "bakeStartedAt"}.get(now_is["stage"], "")
+    if now_is.get(clock) not in (None, was.get(clock)):
+        _check_accepted(actor, after, _desired(now_is))
     _check_commands(before, old, new)
     if (now_is.get("end") or {}).get("reason") == "AnalysisFailed" and was["stage"] != "Retreat":
         started = was.get("bakeStartedAt" if was["stage"] == "Bake" else "stepStartedAt")

@@ -192,14 +192,37 @@ def test_on_a_slow_cluster_the_end_is_the_same(said: Metrics) -> None:
     assert ends[0] == ends[1]
 
 
-def test_children_of_a_release_that_is_gone_are_not_given_to_it() -> None:
+@pytest.mark.parametrize("said", [Metrics.NAN, Metrics.ERROR])
+def test_no_metrics_do_not_keep_a_person_from_aborting(said: Metrics) -> None:
+    bed, operator = at_ten_percent()
+    bed.outside.metrics = said
+    bed.wait(11)
+    order(bed, Verb.ABORT, bed.status["candidate"])
+    go_on(bed, operator, looks=4)
+    assert bed.status["phase"] == "RolledBack"
+
+
+@pytest.mark.parametrize("said", [Metrics.NAN, Metrics.ERROR])
+def test_no_metrics_do_not_keep_a_person_from_promoting(said: Metrics) -> None:
+    bed, operator = at_ten_percent()
+    bed.outside.metrics = said
+    bed.wait(11)
+    order(bed, Verb.PROMOTE, bed.status["candidate"])
+    go_on(bed, operator, looks=4)
+    assert bed.status["phase"] == "Baking"
+
+
+@pytest.mark.parametrize("aware", ["of the children", "of nothing"])
+def test_children_of_a_release_that_is_gone_are_not_given_to_it(aware: str) -> None:
     """Its children were kept; a process that missed its end would leave them to the garbage collector."""
     bed = begin(serving=True)
     unaware = bed.add_operator()
     kept = set(final.children(bed.cluster))
+    ask_for("1", serving__replicas=3)(bed)
+    unaware.catch_up()
     people.orphan_and_apply_again(bed)
     for event in unaware.hear():
-        if event.kind != naming.KIND:
+        if aware == "of the children" and event.kind != naming.KIND:
             unaware.deliver(event)
     bed.look(unaware)
     bed.settle()

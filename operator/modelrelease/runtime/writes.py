@@ -56,9 +56,11 @@ class Writer:
             raise _name_taken(live)
         if not _owned(live, meta):
             await self._check_owner(meta)
-        # The uid, because an apply would make an object anew that is deleted at this moment.
+        # The uid, because an apply would make an object anew that is deleted at this moment; the
+        # resourceVersion, because what was compared is what may be changed.
         same = {**manifest, "metadata": {**manifest["metadata"], "uid": live["metadata"]["uid"]}}
-        written = await self._applied(same, manager=manager, resource_version=resource_version, force=True)
+        version = resource_version or live["metadata"]["resourceVersion"]
+        written = await self._applied(same, manager=manager, resource_version=version, force=True)
         if render.differs(rendered=manifest, live=written):
             log.warning("%s %s/%s does not keep what was written to it: somebody else insists", kind, namespace, name)
             self._settled[ident] = (fingerprint(manifest), _substance(written))
