@@ -92,6 +92,8 @@ def _capacity(cluster: GuardedCluster, actor: Actor, route: Manifest, status: Ma
 def believed_ready(actor: Actor, service: Ident) -> dict[str, int]:
     """Return a slot's ready pods by revision, as the process that writes knows them."""
     _, namespace, name = service
+    if actor.store.get(*service) is None:
+        return {}
     piece = actor.store.get("EndpointSlice", namespace, f"{name}-slice") or {"endpoints": []}
     ready: dict[str, int] = {}
     for endpoint in piece["endpoints"]:

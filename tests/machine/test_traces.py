@@ -10,7 +10,7 @@ from modelrelease.domain.commands import Verb
 from modelrelease.domain.observed import FLOOR_PPM, PPM, Slot
 from modelrelease.render import candidate_ppm
 
-from tests.fakes.samples import NAME
+from tests.fakes.samples import NAME, NAMESPACE
 from tests.machine import final, people
 from tests.machine.bed import KEY, Bed
 from tests.machine.checks import check_end
@@ -135,7 +135,8 @@ def test_a_rise_that_comes_late_is_refused_after_an_edit_of_the_steps() -> None:
     assert bed.arrive(deposed) is Ended.FAILED
 
 
-def test_a_removal_that_comes_late_does_not_take_a_new_attempts_pods() -> None:
+@pytest.mark.parametrize("how", ["on its way for long", "from an old cache"])
+def test_a_removal_that_comes_late_does_not_take_a_new_attempts_pods(how: str) -> None:
     bed = begin(serving=True)
     deposed = bed.add_operator()
     bed.outside.metrics = Metrics.BAD
@@ -144,14 +145,39 @@ def test_a_removal_that_comes_late_does_not_take_a_new_attempts_pods() -> None:
         go_on(bed, deposed, looks=1)
         bed.wait(1)
     bed.wait(31)
-    hold_back(bed, deposed, "Deployment")
+    if how == "on its way for long":
+        hold_back(bed, deposed, "Deployment")
     leader = bed.add_operator()
     bed.outside.metrics = Metrics.GOOD
     order(bed, Verb.RETRY, bed.status["rejected"])
     go_on(bed, leader)
     assert bed.status["candidate"]["stage"] == "Step"
-    assert bed.arrive(deposed) is Ended.FAILED
+    assert (bed.arrive(deposed) if deposed.task else bed.look(deposed)) is Ended.FAILED
     assert bed.exists("Deployment", f"{NAME}-{people.revision('2')}")
+
+
+def test_an_old_cache_writes_no_status() -> None:
+    bed, deposed = at_ten_percent()
+    leader = bed.add_operator()
+    order(bed, Verb.ABORT, bed.status["candidate"])
+    go_on(bed, leader)
+    told = bed.status
+    assert "rejected" in told
+    bed.wait(11)
+    assert bed.look(deposed) is Ended.FAILED
+    assert bed.status == told
+
+
+def test_what_others_made_under_a_name_of_ours_stays() -> None:
+    bed = begin(serving=True)
+    operator = bed.add_operator()
+    people.delete_one(bed, "Service", 0)
+    people.take_name(bed, Slot.CANDIDATE)
+    name = f"{NAME}-{Slot.CANDIDATE}"
+    before = bed.cluster.at("Service", NAMESPACE, name)
+    go_on(bed, operator, looks=3)
+    assert bed.cluster.at("Service", NAMESPACE, name) == before
+    assert bed.status["waitingFor"]["reason"] == "NameTaken"
 
 
 def test_a_candidate_that_nobody_answers_for_loses_its_traffic_at_once() -> None:
