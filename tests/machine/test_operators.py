@@ -230,7 +230,7 @@ class Operators(RuleBasedStateMachine):
 
 
 Operators.TestCase.settings = settings(
-    max_examples=2000 if DEEP else 30,
+    max_examples=2000 if DEEP else 20,
     stateful_step_count=40 if DEEP else 25,
     deadline=None,
     report_multiple_bugs=False,
