@@ -20,7 +20,7 @@ def load(seed: int) -> Dataset:
     from sklearn.datasets import load_digits  # type: ignore[import-untyped]
     from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
 
-    from model_builder.data.base import Dataset, Split
+    from model_builder.data.base import Dataset, Split, Task
 
     bunch = load_digits()
     rows, labels = bunch.images.astype("float32"), bunch.target.astype("int64")
@@ -34,7 +34,8 @@ def load(seed: int) -> Dataset:
     dataset = Dataset(
         name="digits",
         digest=_digest(rows, labels),
-        classes=10,
+        task=Task.CLASSIFICATION,
+        classes=tuple(str(digit) for digit in range(10)),
         train=Split(train_rows, train_labels),
         validation=Split(validation_rows, validation_labels),
         test=Split(test_rows, test_labels),
@@ -61,7 +62,7 @@ def _check(dataset: Dataset) -> None:
 
     for name in ("train", "validation", "test"):
         split = getattr(dataset, name)
-        if not numpy.isfinite(split.rows).all() or len(numpy.unique(split.labels)) != dataset.classes:
+        if not numpy.isfinite(split.rows).all() or len(numpy.unique(split.labels)) != dataset.num_classes:
             raise BadData(
                 f"the {name} split of 'digits' has missing classes or values that are no numbers: "
                 "the installed scikit-learn is damaged, reinstall it"
