@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_builder import __version__, checks, data, evaluate, export, gates, golden, graph, sources, stores, triton
 from model_builder import artifact as artifacts
+from model_builder.cache import Cache
 from model_builder.contract import Contract, canonical_json
 from model_builder.errors import BadSpec, GateFailed, OutOfMemory, StorageError
 from model_builder.metrics import Metric
@@ -55,7 +56,14 @@ def build(*, plan: Plan, out: Path, store: str | None, reporter: Reporter) -> di
         with _failures(out):
             reporter.phase("data")
             dataset = data.REGISTRY[plan.spec.data.name](plan.spec.data.seed)
-            context = Context(data=dataset, seed=plan.spec.data.seed, reporter=reporter, workspace=workspace)
+            context = Context(
+                data=dataset,
+                seed=plan.spec.data.seed,
+                reporter=reporter,
+                workspace=workspace,
+                cache=Cache.open(workspace / "cache", tell=lambda _: None),
+                checkpoints=workspace,
+            )
             built = _transform(plan=plan, context=context)
             reporter.phase("evaluate")
             metrics = evaluate.measure(source=built.float_graph, final=built.final_graph, test=dataset.test)

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from model_builder.data.base import Dataset
     from model_builder.progress import Reporter
+
+
+class Cache(Protocol):
+    """Files and figures under content-addressed names, kept between builds; `cache.Cache` is the real one."""
+
+    def fetch(self, key: str, *, to: Path) -> Mapping[str, Any] | None:
+        """Copy the files of an entry into the folder `to` and return its figures; None if there is no such entry."""
+
+    def store(self, key: str, *, files: Path, figures: Mapping[str, Any]) -> None:
+        """Keep all files of a folder, and plain figures (JSON) beside them."""
 
 
 class Stage(enum.Enum):
@@ -22,12 +34,34 @@ class Stage(enum.Enum):
 
 @dataclass(frozen=True)
 class Context:
-    """What every pass is given beside its parameters."""
+    """What every pass is given beside its parameters.
+
+    A pass is run with torch on one thread and with torch's global generator seeded, so that it may use `torch.rand`.
+    A killed build starts its unfinished pass again with the same `checkpoints`: what the pass finds there must lead to
+    the result that it would have had without the interruption (`checkpoint.save` and `checkpoint.load` do the files).
+    """
 
     data: Dataset
     seed: int
     reporter: Reporter
+    #: An empty folder for files, deleted after the build.
     workspace: Path
+    #: For intermediate results that later builds could use as well; passes themselves are cached without their help.
+    cache: Cache
+    #: A folder of this very step (its source, data, seed, code, parameters): it outlives a killed build.
+    checkpoints: Path
+    #: Sentences for the report: what a person should know about how the pass went.
+    notes: list[str] = field(default_factory=list)
+    #: Plain figures (JSON) for the manifest and the report: a search, a history, the layers that stayed in float.
+    #: They are all that `Pass.restore` knows of what the pass did to the structure of the network.
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def load_weights(*, network: nn.Module, state: Mapping[str, Tensor], record: Mapping[str, Any]) -> nn.Module:
+    """Put weights into a network whose structure the pass did not change."""
+    del record
+    network.load_state_dict(state, strict=True)
+    return network.eval()
 
 
 @dataclass(frozen=True)
@@ -43,3 +77,6 @@ class Pass:
     apply: Callable[..., Any]
     #: Largest difference of an output from the golden one that still counts as the same answer on another machine.
     tolerance: float = 0.0
+    #: NETWORK only: (network as the pass got it, its weights afterwards, the pass's record) -> network as the pass left
+    #: it. A pass that changes the structure gives its own, or None: it is then run again where its network is needed.
+    restore: Callable[..., nn.Module] | None = load_weights

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from model_builder import graph
 from model_builder.architectures import REGISTRY
 from model_builder.artifact import digest_of, scan
+from model_builder.cache import Cache
 from model_builder.data import digits
 from model_builder.data.base import Split
 from model_builder.errors import BadData, BadSpec, GateFailed, OutOfMemory
@@ -121,7 +122,14 @@ def test_weak_models_fail_their_gate_and_reach_no_store(
 
 def context(tmp_path: Path, **changes: Any) -> Context:
     dataset = dataclasses.replace(digits.load(0), **changes)
-    return Context(data=dataset, seed=0, reporter=SilentReporter(), workspace=tmp_path)
+    return Context(
+        data=dataset,
+        seed=0,
+        reporter=SilentReporter(),
+        workspace=tmp_path,
+        cache=Cache.open(tmp_path / "cache", tell=lambda _: None),
+        checkpoints=tmp_path,
+    )
 
 
 @pytest.mark.deep
