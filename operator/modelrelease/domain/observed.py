@@ -150,17 +150,27 @@ class SlotFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mirror:
+    """A copy of `percent` of the route's requests that goes to a slot, whose answers are thrown away."""
+
+    slot: Slot
+    percent: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RouteFacts:
     """One of our routes.
 
     `candidate_ppm` is the candidate slot's weight as written, None where somebody edited the
     rules so that our two backends are no longer what they hold; `accepted` is whether the
-    gateway has accepted exactly that generation (all parents, references resolved).
+    gateway has accepted exactly that generation (all parents, references resolved). `mirror` is
+    the copy of its requests that the route makes, as written.
     """
 
     candidate_ppm: int | None
     accepted: bool
     resource_version: str
+    mirror: Mirror | None = None
     problem: Problem | None = None
     uid: str = ""
 
@@ -197,22 +207,88 @@ class ProbeResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CustomCount:
+    """What one metric of `spec.rollout.analysis.metrics` counted: bad ones (or a sum of losses in 0..1) of all."""
+
+    name: str
+    bad: float
+    total: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One slot's counts in the window; `latency` holds (upper bound in ms, cumulative count)."""
+    """One arm's counts in a stretch of time; `latency` holds (upper bound in ms, cumulative count)."""
 
     requests: float = 0.0
     failures: float = 0.0
     latency: tuple[tuple[float, float], ...] = ()
+    custom: tuple[CustomCount, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """Counts of both slots between two moments, or why there are none (`error`)."""
+class Block:
+    """The disjoint increments of all arms in one interval of one weight.
+
+    `shadow` is what the candidate answered to mirrored requests: nobody saw those answers. In the
+    bake the roles stay: `candidate` serves, `stable` is the control (hold-back or reverse mirror).
+    A block in which nothing was scraped has empty arms and says nothing.
+    """
 
     start: datetime
     end: datetime
     stable: Arm = Arm()
     candidate: Arm = Arm()
+    shadow: Arm = Arm()
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Stable's counts before the candidate had traffic: one arm for each window of `block` seconds, oldest first.
+
+    `by_process` splits the same windows by scraped process (gateway pod, serving pod) where the source can:
+    one tuple of arms per window, always in the same order of processes.
+    """
+
+    block: float
+    windows: tuple[Arm, ...] = ()
+    by_process: tuple[tuple[Arm, ...], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenCheck:
+    """One run of the artifact's golden requests against a slot: how many were asked and what went wrong.
+
+    `wrong` is an answer that differs from the expected output by more than the tolerance;
+    `message` names the first failure.
+    """
+
+    revision: str
+    at: datetime
+    asked: int
+    failed: int = 0  # no answer, an error status, another schema
+    not_finite: int = 0
+    wrong: int = 0
+    latency_ms: float | None = None  # median
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Counts of all arms between two moments, or why there are none (`error`).
+
+    `blocks` are on the grid that was asked for, oldest first, complete ones only. `scrape` is the
+    spacing of the samples in seconds, as seen. `stable` and `candidate` are the sums over the window.
+    """
+
+    start: datetime
+    end: datetime
+    stable: Arm = Arm()
+    candidate: Arm = Arm()
+    blocks: tuple[Block, ...] = ()
+    history: History | None = None
+    scrape: float | None = None
+    values: tuple[CustomCount, ...] = ()  # metrics of kind value: `bad` is the value, `total` 1 (0 where there is none)
+    golden: tuple[GoldenCheck, ...] = ()  # of candidate and stable, where they were asked
     error: Problem | None = None
     error_query: str = ""
     latency_query: str = ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from modelrelease.domain.observed import BuildResult, Protocol, Slot
+from modelrelease.domain.observed import BuildResult, Mirror, Protocol, Slot
 from modelrelease.domain.status import Status
 
 
@@ -63,6 +63,7 @@ class WantRoute:
     protocol: Protocol
     candidate_ppm: int
     resource_version: str | None
+    mirror: Mirror | None = None
     intent: str | None = None
 
 
@@ -99,10 +100,28 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Window:
+    """The counts that a decision needs: blocks of `block` seconds from `start`, the complete ones up to `end`.
+
+    `block` is None before the first look: the spacing of the scrapes, which the answer then tells.
+    `history` asks for stable's counts of that many seconds before `start` as well; `mirror` says who
+    gets copies now: the candidate (shadow) or stable (the control of a bake).
+    """
+
+    start: datetime
+    end: datetime
+    block: float | None = None
+    history: float | None = None
+    mirror: Slot | None = None
+    golden: bool = False  # the golden requests are due
+
+
+@dataclass(frozen=True, kw_only=True)
 class Needs:
     """What the next decision needs to know beyond the cached objects."""
 
     probe: str | None = None  # a revision whose Triton is to be asked through the preview slot
+    window: Window | None = None  # the evidence to read
     evidence: tuple[datetime, datetime] | None = None  # the window to count in
     baseline: tuple[datetime, datetime] | None = None  # where to count stable, if not there
     gateway: bool = False  # the Gateway's facts, hostname conflicts included

@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from modelrelease.domain.spec import seconds
+
 
 class Stage(StrEnum):
     """How far the candidate is. `Retreat` moves its traffic back and ends it."""
 
     BUILD = "Build"
     DEPLOY = "Deploy"
+    SHADOW = "Shadow"
     STEP = "Step"
     BAKE = "Bake"
     RETREAT = "Retreat"
@@ -82,7 +85,12 @@ class Weight:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One metric's verdict with the evidence behind it."""
+    """One metric's verdict with the evidence behind it.
+
+    `lower` and `upper` bound the candidate's excess over what is allowed to it, at every look at once.
+    `e_value` is the evidence for the verdict as told (against the metric where it fails, for it else).
+    An `advisory` verdict is told to people and decides nothing.
+    """
 
     metric: str
     verdict: VerdictValue
@@ -90,8 +98,27 @@ class Verdict:
     estimate: float | None = None
     baseline: float | None = None
     threshold: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    e_value: float | None = None
     samples: int = 0
+    blocks: int = 0
     query: str = ""
+    advisory: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisState:
+    """What the analysis carries from look to look, written whenever the status is.
+
+    The evidence after `until` is read anew at each look, in blocks of `block` seconds, so that a
+    restart between two writes decides the same. `state` is packed by `analysis`, which alone reads it.
+    """
+
+    until: datetime
+    block: float = seconds(15.0)
+    bounds: tuple[float, ...] = ()  # of the latency metrics, in ms
+    state: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +153,7 @@ class Candidate:
     approved: bool = False  # this step was approved
     skip: bool = False  # promote: the remaining steps are waived
     bake_started_at: datetime | None = None
+    analysis: AnalysisState | None = None
     verdicts: tuple[Verdict, ...] = ()
     verdicts_at: datetime | None = None
     peak_weight: int = 0
