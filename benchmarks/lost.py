@@ -93,11 +93,16 @@ def figures(place: Stand, *, settings: Settings, delays: Iterator[int]) -> Itera
 
 
 def _play(run: _Run, *, settings: Settings, recorder: Recorder) -> None:
-    """Promote and roll back in turn; the first promotions are disturbed, each in another way."""
-    for number in range(max(settings.promotions, settings.rollbacks)):
-        if number < settings.promotions:
-            run.promote(disturb=list(_DISTURB)[number] if number < len(_DISTURB) else None)
-        if number < settings.rollbacks:
+    """Promote and roll back in turn; the first promotions are disturbed, each in another way.
+
+    A promotion that its disturbance turned into a rollback is made up for: as many promotions as asked for.
+    """
+    tries = 0
+    while run.promoted < settings.promotions or run.rolled_back < settings.rollbacks:
+        if run.promoted < settings.promotions:
+            run.promote(disturb=list(_DISTURB)[tries] if tries < len(_DISTURB) else None)
+            tries += 1
+        if run.rolled_back < settings.rollbacks:
             run.roll_back()
         _say(f"{run.promoted} promotions, {run.rolled_back} rollbacks: {_lost(recorder)} of {_sent(recorder)} lost")
 
