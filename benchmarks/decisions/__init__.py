@@ -1,0 +1,1 @@
+"""Decision rules on the same traffic: ours, and those of the tools that people use today."""

@@ -1,0 +1,81 @@
+"""Traffic as the rules see it: increments per scrape at full traffic, thinned by whatever weight a rule commands.
+
+All arrays have the scrapes first and the replications second: (T, R), and (T, R, B) with B bucket bounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy
+from numpy.typing import NDArray
+
+Counts = NDArray[numpy.int64]
+Floats = NDArray[numpy.float64]
+Bools = NDArray[numpy.bool_]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One version under all of the traffic.
+
+    `within` counts, per bucket bound, the requests that took at most that long; it has no
+    last axis of length zero only where the scenario is about latency.
+    """
+
+    requests: Counts  # (T, R)
+    failures: Counts  # (T, R)
+    within: Counts  # (T, R, B)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What both versions would do, from the candidate's first scrape on.
+
+    `harm` is the share of the candidate's requests that its fault spoils at each scrape, (T,):
+    what it costs to serve them is requests times harm, with no noise of its own.
+    """
+
+    scrape: float  # seconds
+    bounds: tuple[float, ...]  # ms
+    stable: Arm
+    candidate: Arm
+    harm: Floats
+
+    @property
+    def scrapes(self) -> int:
+        """How many scrapes there are."""
+        return int(self.stable.requests.shape[0])
+
+    @property
+    def replications(self) -> int:
+        """How many independent runs there are."""
+        return int(self.stable.requests.shape[1])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What reached one version in a stretch of time: (R,) and (R, B)."""
+
+    requests: Counts
+    failures: Counts
+    within: Counts
+
+
+def thin(arm: Arm, *, scrape: int | slice, weight: Floats, rng: numpy.random.Generator) -> Sample:
+    """Return what reaches a version that gets `weight` (R,) of the traffic.
+
+    Requests are thinned in disjoint cells (failed or not, and by bucket), so that there are
+    never more failures, or more fast requests, than requests.
+    """
+    share = weight if isinstance(scrape, int) else weight[None, :]
+    failures = rng.binomial(arm.failures[scrape], share)
+    if arm.within.shape[-1] == 0:
+        good = rng.binomial(arm.requests[scrape] - arm.failures[scrape], share)
+        within = numpy.zeros((*good.shape, 0), dtype=numpy.int64)
+        return Sample(requests=good + failures, failures=failures, within=within)
+    cells = numpy.diff(arm.within[scrape], axis=-1, prepend=0)
+    rest = arm.requests[scrape] - arm.within[scrape][..., -1]
+    within = numpy.cumsum(rng.binomial(cells, share[..., None]), axis=-1)
+    requests = within[..., -1] + rng.binomial(rest, share)
+    return Sample(requests=requests, failures=numpy.minimum(failures, requests), within=within)
