@@ -116,8 +116,18 @@ def test_envoy_gateway_is_known_by_its_controller_and_others_get_nothing_special
     assert known.cluster("ns", "r", Protocol.GRPC, Slot.CANDIDATE) == "grpcroute/ns/r/rule/0/backend/1"
 
 
+def test_copies_are_counted_apart_and_their_failures_over_http_only() -> None:
+    known, other = capabilities(ENVOY), capabilities("example.com/other")
+    assert known.mirror is not None
+    assert known.mirror("ns", "r", Protocol.HTTP) == "httproute/ns/r/rule/0-mirror-0"
+    assert known.mirror("ns", "r", Protocol.GRPC) == "grpcroute/ns/r/rule/0-mirror-0"
+    assert known.counts_mirrored_errors == {Protocol.HTTP}
+    assert (other.mirror, other.counts_mirrored_errors) == (None, frozenset())
+
+
 async def test_a_programmed_gateway_without_other_routes_is_fine() -> None:
-    assert await facts(Api(gateway(), gateway_class(), ours())) == GatewayFacts(tells_slots_apart=True)
+    expected = GatewayFacts(tells_slots_apart=True, mirrors=True, counts_mirrored_errors=frozenset({Protocol.HTTP}))
+    assert await facts(Api(gateway(), gateway_class(), ours())) == expected
 
 
 async def test_an_unknown_gateway_can_not_tell_the_slots_apart() -> None:

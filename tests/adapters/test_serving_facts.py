@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelrelease.adapters.facts import deployment_facts, job_facts, route_facts, slot_facts
 from modelrelease.domain import codec, naming
-from modelrelease.domain.observed import PPM, Meta, Problem, Slot
+from modelrelease.domain.observed import PPM, Meta, Mirror, Problem, Slot
 from modelrelease.domain.spec import Spec
 from modelrelease.render import http_route, service
 
@@ -160,10 +160,16 @@ class TestSlot:
         assert not facts.serves(A)
 
 
-def route(*, generation: int = 3, weight: int = 50_000, **answers: Any) -> Object:
+def route(*, generation: int = 3, weight: int = 50_000, mirror: Mirror | None = None, **answers: Any) -> Object:
     spec = codec.decode(Spec, SPEC, "spec")
     made = http_route(
-        meta=META, spec=spec, gateway_filters=True, stable_revision=A, candidate_revision=B, candidate_ppm=weight
+        meta=META,
+        spec=spec,
+        gateway_filters=True,
+        stable_revision=A,
+        candidate_revision=B,
+        candidate_ppm=weight,
+        mirror=mirror,
     )
     made["metadata"] |= {"generation": generation, "resourceVersion": "11"}
     ref = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public", "namespace": "gateways"}
@@ -216,6 +222,18 @@ class TestRoute:
         live = route(said=[says("Accepted"), says("ResolvedRefs")])
         live["spec"]["rules"][0]["backendRefs"].pop()
         assert route_facts(live).candidate_ppm is None
+
+    def test_the_mirror_is_told_as_written(self) -> None:
+        control = Mirror(slot=Slot.STABLE, percent=25)
+        facts = route_facts(route(mirror=control, said=[says("Accepted"), says("ResolvedRefs")]))
+        assert (facts.mirror, facts.candidate_ppm, facts.accepted) == (control, 50_000, True)
+        assert route_facts(route()).mirror is None
+
+    def test_a_foreign_filter_is_an_edited_rule(self) -> None:
+        live = route(mirror=Mirror(slot=Slot.PREVIEW, percent=100))
+        live["spec"]["rules"][0]["filters"][0]["requestMirror"]["backendRef"]["name"] = "mine"
+        facts = route_facts(live)
+        assert (facts.mirror, facts.candidate_ppm) == (None, None)
 
     def test_the_whole_scale(self) -> None:
         assert route_facts(route(weight=PPM - 1)).candidate_ppm == PPM - 1

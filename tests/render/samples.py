@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from modelrelease import render
-from modelrelease.domain.observed import BuildResult, Contract, Meta, Metric, Slot, Tensor
+from modelrelease.domain.observed import BuildResult, Contract, Meta, Metric, Mirror, Slot, Tensor
 from modelrelease.domain.plan import WantJob, WantRecord
 from modelrelease.domain.spec import (
     ArtifactStore,
@@ -114,7 +114,9 @@ def deployment(*, replicas: int = 3) -> dict[str, Any]:
     return render.deployment(meta=META, record=render.parse_record(as_stored(record())), replicas=replicas)
 
 
-def routes(*, ppm: int = 250_000, filters: bool = True, spec: Spec = SPEC) -> list[dict[str, Any]]:
+def routes(
+    *, ppm: int = 250_000, filters: bool = True, mirror: Mirror | None = None, spec: Spec = SPEC
+) -> list[dict[str, Any]]:
     return [
         make(
             meta=META,
@@ -123,6 +125,7 @@ def routes(*, ppm: int = 250_000, filters: bool = True, spec: Spec = SPEC) -> li
             stable_revision=REVISION,
             candidate_revision=OTHER,
             candidate_ppm=ppm,
+            mirror=mirror,
         )
         for make in (render.http_route, render.grpc_route)
     ]
@@ -132,4 +135,7 @@ def everything() -> list[dict[str, Any]]:
     """Return all manifests of the release."""
     services = [render.service(meta=META, slot=slot, revision=REVISION) for slot in Slot]
     pdb = render.pdb(meta=META, revision=REVISION, deployment_uid="d-1")
-    return [job(), record(), deployment(), pdb, *services, *routes()]
+    mirrored = routes(mirror=Mirror(slot=Slot.PREVIEW, percent=100))
+    for route in mirrored:
+        route["metadata"]["name"] = "digits-mirrored"
+    return [job(), record(), deployment(), pdb, *services, *routes(), *mirrored]

@@ -12,6 +12,7 @@ import pytest
 from kubernetes import client, config
 from modelrelease import render
 from modelrelease.domain import naming
+from modelrelease.domain.observed import Mirror, Slot
 from modelrelease.domain.spec import GatewayTraffic, ParentRef, Traffic
 
 from localcluster.api import Cluster
@@ -121,3 +122,16 @@ def test_an_edited_spec_reaches_the_route(namespace: Namespace, place: int) -> N
     after, _ = namespace.apply(edited)
     assert not render.differs(rendered=edited, live=after)
     assert render.candidate_ppm(after) == 1
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["http", "grpc"])
+def test_a_mirror_is_taken_off_again(namespace: Namespace, place: int) -> None:
+    shadow, control = Mirror(slot=Slot.PREVIEW, percent=100), Mirror(slot=Slot.STABLE, percent=7)
+    for mirror in (shadow, control, None):
+        wanted = samples.routes(mirror=mirror)[place]
+        wanted["metadata"] |= {"namespace": namespace.name, "name": "copies"}
+        stored, _ = namespace.apply(wanted)
+        stored["metadata"]["name"], read = "digits", render.mirror
+        assert read(stored) == mirror
+        stored["metadata"]["name"] = "copies"
+        assert not render.differs(rendered=wanted, live=stored)

@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelrelease import render
 from modelrelease.domain import naming
-from modelrelease.domain.observed import FLOOR_PPM, PPM, Slot
+from modelrelease.domain.observed import FLOOR_PPM, PPM, Mirror, Slot
 from modelrelease.domain.spec import GatewayTraffic, Model, Traffic
 
 from tests.render import samples
 
 possible = st.integers(FLOOR_PPM, PPM - FLOOR_PPM)
 kinds = pytest.mark.parametrize("place", [0, 1], ids=["http", "grpc"])
+mirrors = st.builds(Mirror, slot=st.sampled_from([Slot.PREVIEW, Slot.STABLE]), percent=st.integers(1, 100))
+SHADOW = Mirror(slot=Slot.PREVIEW, percent=100)
 
 
 def backends(route: dict[str, Any]) -> list[dict[str, Any]]:
@@ -77,6 +79,91 @@ def test_edited_rules_have_no_weight_of_ours(place: int, edit: str) -> None:
     route = samples.routes()[place]
     assert render.candidate_ppm(edited(route)[edit]) is None
     assert render.differs(rendered=route, live=edited(route)[edit])
+
+
+@given(ppm=possible, mirror=st.none() | mirrors)
+def test_a_mirror_is_read_back_as_it_was_rendered_and_moves_no_weight(ppm: int, mirror: Mirror | None) -> None:
+    plain, made = samples.routes(ppm=ppm), samples.routes(ppm=ppm, mirror=mirror)
+    for place, route in enumerate(made):
+        assert (render.mirror(route), render.candidate_ppm(route)) == (mirror, ppm)
+        assert backends(route) == backends(plain[place]), "the gateway's backends stay as they are"
+        assert render.differs(rendered=plain[place], live=route) == (mirror is not None)
+
+
+@given(one=st.none() | mirrors, other=st.none() | mirrors)
+def test_another_mirror_is_a_difference_and_the_same_is_none(one: Mirror | None, other: Mirror | None) -> None:
+    for wanted, live in zip(samples.routes(mirror=one), samples.routes(mirror=other), strict=True):
+        assert render.differs(rendered=wanted, live=samples.as_stored(live)) == (one != other)
+
+
+@kinds
+@pytest.mark.parametrize("slot", [Slot.PREVIEW, Slot.STABLE])
+def test_copies_go_to_the_slot_at_the_port_of_the_protocol(place: int, slot: Slot) -> None:
+    route = samples.routes(mirror=Mirror(slot=slot, percent=40))[place]
+    (wanted,) = route["spec"]["rules"][0]["filters"]
+    assert wanted["type"] == "RequestMirror"
+    backend = {"group": "", "kind": "Service", "name": f"digits-{slot}", "port": (8000, 8001)[place]}
+    assert wanted["requestMirror"] == {"backendRef": backend, "percent": 40}
+
+
+@kinds
+@pytest.mark.parametrize(
+    "mirror",
+    [
+        Mirror(slot=Slot.PREVIEW, percent=0),
+        Mirror(slot=Slot.STABLE, percent=101),
+        Mirror(slot=Slot.CANDIDATE, percent=50),
+    ],
+)
+def test_a_mirror_that_can_not_be_is_not_rendered(place: int, mirror: Mirror) -> None:
+    make = (render.http_route, render.grpc_route)[place]
+    with pytest.raises(ValueError, match=f"{mirror.percent} percent to the {mirror.slot} slot is not possible"):
+        make(
+            meta=samples.META,
+            spec=samples.SPEC,
+            gateway_filters=True,
+            stable_revision=samples.REVISION,
+            candidate_revision=samples.OTHER,
+            candidate_ppm=1,
+            mirror=mirror,
+        )
+
+
+def with_filters(route: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return ways in which people edit the filters of a rule."""
+    (ours,) = route["spec"]["rules"][0]["filters"]
+    copies = ours["requestMirror"]
+    target = copies["backendRef"]
+    header = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "a", "value": "b"}]}}
+
+    def to(**changes: Any) -> dict[str, Any]:
+        return {**ours, "requestMirror": {**copies, "backendRef": {**target, **changes}}}
+
+    edits: dict[str, list[dict[str, Any]]] = {
+        "another filter": [header],
+        "one more filter": [ours, header],
+        "two mirrors": [ours, ours],
+        "to a stranger": [to(name="mine")],
+        "to the candidate slot": [to(name="digits-candidate")],
+        "to another namespace": [to(namespace="other")],
+        "to no Service": [to(kind="ServiceImport")],
+        "no copies": [{**ours, "requestMirror": {**copies, "percent": 0}}],
+        "a fraction": [{**ours, "requestMirror": {"backendRef": target, "fraction": {"numerator": 1}}}],
+    }
+    made = {}
+    for name, filters in edits.items():
+        made[name] = deepcopy(route)
+        made[name]["spec"]["rules"][0]["filters"] = filters
+    return made
+
+
+@pytest.mark.parametrize("edit", with_filters(samples.routes(mirror=SHADOW)[0]))
+@kinds
+def test_filters_that_are_not_our_mirror_are_edited_rules(place: int, edit: str) -> None:
+    route = samples.routes(mirror=SHADOW)[place]
+    found = with_filters(route)[edit]
+    assert (render.mirror(found), render.candidate_ppm(found)) == (None, None)
+    assert render.differs(rendered=route, live=found)
 
 
 @kinds

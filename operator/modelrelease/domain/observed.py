@@ -190,10 +190,15 @@ class GatewayFacts:
     """What the gateway adapter knows of the Gateway behind the release's parentRefs.
 
     `problem` is why routes can't be trusted there: API not installed, Gateway absent, a
-    hostname that another route holds. `tells_slots_apart` is the capability of its metrics.
+    hostname that another route holds. `tells_slots_apart` is the capability of its metrics,
+    `mirrors` whether it copies requests to another Service and counts the copies apart. A copy
+    that fails is seen only with the protocols in `counts_mirrored_errors`: with others, no failure
+    counted is no success.
     """
 
     tells_slots_apart: bool
+    mirrors: bool = False
+    counts_mirrored_errors: frozenset[Protocol] = frozenset()
     problem: Problem | None = None
 
 

@@ -4,7 +4,7 @@ from modelrelease.render.build import job
 from modelrelease.render.compare import differs
 from modelrelease.render.config import RenderConfig
 from modelrelease.render.revision import parse_record, record
-from modelrelease.render.routing import candidate_ppm, grpc_route, http_route, service
+from modelrelease.render.routing import candidate_ppm, grpc_route, http_route, mirror, service
 from modelrelease.render.serving import deployment, pdb, pod_template
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "grpc_route",
     "http_route",
     "job",
+    "mirror",
     "parse_record",
     "pdb",
     "pod_template",

@@ -2,7 +2,8 @@
 
 A route has one rule with exactly two backends, stable and candidate in that order, for good:
 gateways count by the place in the list, and lose requests when a backend comes or goes. So
-no weight is ever below the floor.
+no weight is ever below the floor. A mirror is a filter of the rule: it makes no backend, and
+comes and goes without a lost request.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelrelease.domain import naming
-from modelrelease.domain.observed import FLOOR_PPM, PPM, Meta, Slot
+from modelrelease.domain.observed import FLOOR_PPM, PPM, Meta, Mirror, Slot
 from modelrelease.domain.spec import Hosts, Spec
 from modelrelease.render import common
 from modelrelease.render.common import Manifest
@@ -19,6 +20,12 @@ from modelrelease.render.serving import GRPC_PORT, HTTP_PORT, METRICS_PORT
 
 _API = "gateway.networking.k8s.io"
 _GRPC_SERVICE = "inference.GRPCInferenceService"
+
+# Who may get copies: the candidate before it has traffic, and the old version after promotion. The candidate's slot
+# never does: idle, it selects the stable pods.
+_MIRRORED_TO = (Slot.PREVIEW, Slot.STABLE)
+_MIRROR = "RequestMirror"
+_PERCENT = range(1, 101)
 
 # Inference, metadata and health; whatever administers the server is not reachable from outside.
 _SERVER_PATHS = ("/v2", "/v2/health/live", "/v2/health/ready")
@@ -69,12 +76,14 @@ def http_route(
     stable_revision: str,
     candidate_revision: str,
     candidate_ppm: int,
+    mirror: Mirror | None = None,
     intent: str | None = None,
 ) -> Manifest:
     """Return the HTTPRoute.
 
     Raises:
-        ValueError: a weight would be below the floor, or the spec has no HTTP hostnames.
+        ValueError: a weight would be below the floor, a mirror has no such slot or percentage, or the spec has
+            no HTTP hostnames.
 
     """
     model = f"/v2/models/{spec.model.name}"
@@ -95,6 +104,7 @@ def http_route(
             revisions=(stable_revision, candidate_revision) if gateway_filters else None,
             candidate_ppm=candidate_ppm,
         ),
+        filters=_mirror_filter(meta=meta, port=HTTP_PORT, mirror=mirror),
         intent=intent,
     )
 
@@ -107,12 +117,14 @@ def grpc_route(
     stable_revision: str,
     candidate_revision: str,
     candidate_ppm: int,
+    mirror: Mirror | None = None,
     intent: str | None = None,
 ) -> Manifest:
     """Return the GRPCRoute.
 
     Raises:
-        ValueError: a weight would be below the floor, or the spec has no gRPC hostnames.
+        ValueError: a weight would be below the floor, a mirror has no such slot or percentage, or the spec has
+            no gRPC hostnames.
 
     """
     return _route(
@@ -127,6 +139,7 @@ def grpc_route(
             revisions=(stable_revision, candidate_revision) if gateway_filters else None,
             candidate_ppm=candidate_ppm,
         ),
+        filters=_mirror_filter(meta=meta, port=GRPC_PORT, mirror=mirror),
         intent=intent,
     )
 
@@ -134,11 +147,14 @@ def grpc_route(
 def candidate_ppm(route: Mapping[str, Any]) -> int | None:
     """Return the candidate slot's share of a live route, in parts per million, rounded up.
 
-    None where the rules were edited so that they no longer are one rule with our two backends.
+    None where the rules were edited so that they no longer are one rule with our two backends,
+    and at most a mirror of ours.
     """
     name, namespace = route["metadata"]["name"], route["metadata"]["namespace"]
     rules = route["spec"].get("rules") or []
-    backends = rules[0].get("backendRefs") or [] if len(rules) == 1 else []
+    if len(rules) != 1 or (rules[0].get("filters") and mirror(route) is None):
+        return None
+    backends = rules[0].get("backendRefs") or []
     found = [
         (backend.get("kind", "Service"), backend.get("namespace", namespace), backend["name"]) for backend in backends
     ]
@@ -150,6 +166,23 @@ def candidate_ppm(route: Mapping[str, Any]) -> int | None:
     return -(-candidate * PPM // total) if total else None
 
 
+def mirror(route: Mapping[str, Any]) -> Mirror | None:
+    """Return where a live route sends copies of its requests; None where it makes none, or not as we would."""
+    rules = route["spec"].get("rules") or []
+    filters = rules[0].get("filters") or [] if len(rules) == 1 else []
+    if len(filters) != 1 or filters[0].get("type") != _MIRROR:
+        return None
+    wanted = filters[0].get("requestMirror") or {}
+    backend = wanted.get("backendRef") or {}
+    name, namespace = route["metadata"]["name"], route["metadata"]["namespace"]
+    found = (backend.get("kind", "Service"), backend.get("namespace", namespace), backend.get("name"))
+    slots = {("Service", namespace, naming.service(name, slot)): slot for slot in _MIRRORED_TO}
+    percent = wanted.get("percent", 100)
+    if found not in slots or "fraction" in wanted or percent not in _PERCENT:
+        return None
+    return Mirror(slot=slots[found], percent=percent)
+
+
 def _route(
     *,
     kind: str,
@@ -158,11 +191,15 @@ def _route(
     hosts: Hosts | None,
     matches: list[Manifest],
     backends: list[Manifest],
+    filters: list[Manifest],
     intent: str | None,
 ) -> Manifest:
     """The lists of a route are atomic, so that defaults are spelled out: an element is as rendered, or edited."""
     if hosts is None:
         raise ValueError(f"no {kind} is wanted: spec.traffic.gateway has no hostnames for it")
+    rule: Manifest = {"matches": matches, "backendRefs": backends}
+    if filters:
+        rule["filters"] = filters
     return {
         "apiVersion": f"{_API}/v1",
         "kind": kind,
@@ -172,7 +209,7 @@ def _route(
                 _parent(ref.name, ref.namespace, ref.section_name) for ref in spec.traffic.gateway.parent_refs
             ],
             "hostnames": list(hosts.hostnames),
-            "rules": [{"matches": matches, "backendRefs": backends}],
+            "rules": [rule],
         },
     }
 
@@ -203,3 +240,15 @@ def _backends(*, meta: Meta, port: int, revisions: tuple[str, str] | None, candi
             backend["filters"] = [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [header]}}]
         backends.append(backend)
     return backends
+
+
+def _mirror_filter(*, meta: Meta, port: int, mirror: Mirror | None) -> list[Manifest]:
+    if mirror is None:
+        return []
+    if mirror.slot not in _MIRRORED_TO or mirror.percent not in _PERCENT:
+        raise ValueError(
+            f"a mirror of {mirror.percent} percent to the {mirror.slot} slot is not possible: "
+            f"it takes 1 to 100 percent, to {' or '.join(_MIRRORED_TO)}"
+        )
+    backend = {"group": "", "kind": "Service", "name": naming.service(meta.name, mirror.slot), "port": port}
+    return [{"type": _MIRROR, "requestMirror": {"backendRef": backend, "percent": mirror.percent}}]

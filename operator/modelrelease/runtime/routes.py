@@ -88,6 +88,7 @@ def _render(observed: Observed, want: WantRoute, *, filters: bool, stable: str, 
         stable_revision=stable,
         candidate_revision=candidate,
         candidate_ppm=want.candidate_ppm,
+        mirror=want.mirror,
         intent=want.intent,
     )
 

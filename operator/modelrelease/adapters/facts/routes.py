@@ -1,4 +1,4 @@
-"""Our routes: the weights as written, and whether the gateway has accepted exactly those."""
+"""Our routes: the weights and the mirror as written, and whether the gateway has accepted exactly those."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def route_facts(route: Object) -> RouteFacts:
         candidate_ppm=render.candidate_ppm(route),
         accepted=accepted,
         resource_version=meta.get("resourceVersion", ""),
+        mirror=render.mirror(route),
         problem=None if accepted else _problem(answers, generation),
         uid=meta.get("uid", ""),
     )

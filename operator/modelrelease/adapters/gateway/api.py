@@ -50,8 +50,14 @@ class GatewayApi:
             problem = trouble.problem
         except ApiError as error:
             return Unknown(message=f"the Gateway could not be read: {error}")
-        apart = bool(known) and all(one.tells_slots_apart for one in known)
-        return GatewayFacts(tells_slots_apart=apart, problem=problem)
+        return GatewayFacts(
+            tells_slots_apart=bool(known) and all(one.tells_slots_apart for one in known),
+            mirrors=bool(known) and all(one.mirror is not None for one in known),
+            counts_mirrored_errors=frozenset.intersection(*(one.counts_mirrored_errors for one in known))
+            if known
+            else frozenset(),
+            problem=problem,
+        )
 
     async def _gateway(self, ref: ParentRef, *, namespace: str) -> Manifest:
         try:
