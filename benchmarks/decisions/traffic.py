@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy
+from modelrelease import simulate
+from modelrelease.simulate.scenario import FaultKind, Scenario
 from numpy.typing import NDArray
 
 Counts = NDArray[numpy.int64]
@@ -79,3 +81,35 @@ def thin(arm: Arm, *, scrape: int | slice, weight: Floats, rng: numpy.random.Gen
     within = numpy.cumsum(rng.binomial(cells, share[..., None]), axis=-1)
     requests = within[..., -1] + rng.binomial(rest, share)
     return Sample(requests=requests, failures=numpy.minimum(failures, requests), within=within)
+
+
+def drawn(scenario: Scenario, *, seed: int, replications: int) -> tuple[simulate.Traffic, Traffic]:
+    """Return a scenario's traffic as the simulator has it, and as the peers see it: pods together, no history."""
+    full = simulate.increments(scenario, seed=seed, replications=replications)
+    first = full.first
+    candidate, _ = full.arms()
+    return full, Traffic(
+        scrape=scenario.scrape,
+        bounds=full.bounds,
+        stable=_arm(full.stable, first=first),
+        candidate=_arm(candidate, first=first),
+        harm=harm(scenario, ages=full.times[first:]),
+    )
+
+
+def harm(scenario: Scenario, *, ages: Floats) -> Floats:
+    """Return the share of the candidate's requests that its fault spoils; `ages` are of its clock, in seconds."""
+    fault = scenario.fault
+    if fault is None:
+        return numpy.zeros_like(ages)
+    spoilt = fault.size if fault.kind is FaultKind.ERRORS else fault.share
+    active = (ages > fault.onset) & (ages <= (numpy.inf if fault.end is None else fault.end))
+    return numpy.where(active, spoilt, 0.0)
+
+
+def _arm(counts: simulate.Counts, *, first: int) -> Arm:
+    pooled = counts.pooled()
+    requests = pooled.requests[first:, :, 0]
+    none = numpy.zeros((*requests.shape, 0), dtype=numpy.int64)
+    within = none if pooled.latency is None else pooled.latency[first:, :, 0, :-1]
+    return Arm(requests=requests, failures=pooled.failures[first:, :, 0], within=within)
