@@ -58,6 +58,7 @@ GATEWAY = "spec.traffic.gateway"
 TRITON = "spec.serving.triton"
 STEPS = "spec.rollout.steps"
 ANALYSIS = "spec.rollout.analysis"
+METRICS = f"{ANALYSIS}.metrics"
 
 
 def weights(*values: int) -> list[dict[str, int]]:
@@ -72,6 +73,25 @@ ACCEPTED = [
     Case("pause-for-a-time", {STEPS: [{"weight": 5, "pause": {"duration": "1h30m"}}]}),
     Case("pause-until-approved", {STEPS: [{"weight": 5, "pause": {"untilApproved": True}}]}),
     Case("no-pause-in-so-many-words", {STEPS: [{"weight": 5, "pause": {"duration": "1s", "untilApproved": False}}]}),
+    Case("shadow-by-default", {"spec.rollout.shadow": {}}),
+    Case("shadow-at-the-steps-alone", {"spec.rollout.shadow": {"percent": 20, "duration": "0s"}}),
+    Case("reverse-mirror", {"spec.rollout.bake": {"holdback": 0, "mirror": 100}}),
+    Case("no-control", {"spec.rollout.bake.holdback": 0}),
+    Case("no-warm-up", {f"{ANALYSIS}.warmup": "0s", f"{ANALYSIS}.minDuration": "1s"}),
+    Case("objectives", {f"{ANALYSIS}.errorRate.objective": 0.01, f"{ANALYSIS}.latency.objective": "50ms"}),
+    Case("no-relative-margin", {f"{ANALYSIS}.errorRate.maxRelativeIncrease": 0}),
+    Case("on-inconclusive", {f"{ANALYSIS}.onInconclusive": "Advance", f"{ANALYSIS}.stepDeadline": "2h"}),
+    Case("golden-off", {f"{ANALYSIS}.golden.enabled": False}),
+    Case(
+        "metrics-of-each-kind",
+        {
+            METRICS: [
+                {"name": "refusals", "bad": 'refused_total{service="$slot"}', "total": 'asked_total{service="$slot"}'},
+                {"name": "loss", "sum": 'loss_sum{rev="$revision"}', "count": 'loss_count{rev="$revision"}'},
+                {"name": "queue", "value": 'max(queue{service="$slot"})', "threshold": -1.5},
+            ]
+        },
+    ),
     Case("no-bake", {"spec.rollout.bake": {"duration": "0s"}}),
     Case("no-scale-down-delay", {"spec.rollout.scaleDownDelay": "0s"}),
     Case("milliseconds", {"spec.rollout.scaleDownDelay": "1500ms"}),
@@ -222,9 +242,40 @@ REFUSED = [
     ),
     Case("error-rate-in-percent", {f"{ANALYSIS}.errorRate.maxIncrease": 5}, "write 0.01 for one percent"),
     Case("error-rate-zero", {f"{ANALYSIS}.errorRate.maxIncrease": 0}, "is a ratio above 0 and up to 1"),
-    Case("quantile-in-percent", {f"{ANALYSIS}.latency.quantile": 95}, "write 0.95 for the 95th percentile"),
-    Case("quantile-one", {f"{ANALYSIS}.latency.quantile": 1}, "lies between 0 and 1"),
-    Case("ratio-one", {f"{ANALYSIS}.latency.maxRatio": 1}, "must be above 1 and up to 100"),
+    Case("error-rate-relative", {f"{ANALYSIS}.errorRate.maxRelativeIncrease": -0.1}, "write 0.1 for a tenth"),
+    Case("error-rate-objective", {f"{ANALYSIS}.errorRate.objective": 5}, "write 0.01 for one percent"),
+    Case("latency-in-percent", {f"{ANALYSIS}.latency.maxIncrease": 5}, "write 0.01 for one percent"),
+    Case("latency-objective", {f"{ANALYSIS}.latency.objective": "0s"}, "not a duration from 1ms to 1h"),
+    Case("old-latency-quantile", {f"{ANALYSIS}.latency.quantile": 0.95}, "latency.quantile"),
+    Case("warm-up-too-long", {f"{ANALYSIS}.warmup": "2h"}, 'analysis.warmup "2h" is not a duration from 0s to 1h'),
+    Case("no-time-at-a-step", {f"{ANALYSIS}.minDuration": "0s"}, 'analysis.minDuration "0s" is not a duration'),
+    Case(
+        "step-deadline-within-interval",
+        {f"{ANALYSIS}.interval": "40m", f"{ANALYSIS}.stepDeadline": "30m"},
+        "analysis.stepDeadline 30m is not longer than analysis.interval 40m",
+    ),
+    Case(
+        "step-deadline-within-least-time",
+        {f"{ANALYSIS}.warmup": "10m", f"{ANALYSIS}.minDuration": "20m"},
+        "not longer than warmup 10m and minDuration 20m together",
+    ),
+    Case("on-inconclusive", {f"{ANALYSIS}.onInconclusive": "Promote"}, 'supported values: "Hold", "Rollback"'),
+    Case("no-budget", {f"{ANALYSIS}.badRequestBudget": 0}, "greater than or equal to 1"),
+    Case("golden-interval", {f"{ANALYSIS}.golden.interval": "1d"}, 'golden.interval "1d" is not a duration'),
+    Case("metric-name", {METRICS: [{"name": "Top 1", "value": "a", "threshold": 1}]}, 'metric name "Top 1"'),
+    Case("metric-name-taken", {METRICS: [{"name": "golden", "value": "a", "threshold": 1}]}, "belongs to the operator"),
+    Case("metric-twice", {METRICS: [{"name": "a", "value": "a", "threshold": 1}] * 2}, "have the same name"),
+    Case("metric-empty", {METRICS: [{"name": "a"}]}, "metric a needs exactly one of the pairs"),
+    Case("metric-half", {METRICS: [{"name": "a", "bad": "x_total"}]}, "metric a has half a pair"),
+    Case(
+        "metric-two-pairs",
+        {METRICS: [{"name": "a", "bad": "x", "total": "y", "value": "z", "threshold": 0}]},
+        "metric a needs exactly one of the pairs",
+    ),
+    Case("shadow-of-nothing", {"spec.rollout.shadow.percent": 0}, "greater than or equal to 1"),
+    Case("shadow-duration", {"spec.rollout.shadow.duration": "2d"}, 'shadow.duration "2d" is not a duration'),
+    Case("holdback-of-half", {"spec.rollout.bake.holdback": 50}, "less than or equal to 5"),
+    Case("two-controls", {"spec.rollout.bake.mirror": 20}, "set holdback: 0 beside mirror"),
     Case("schema-change", {"spec.rollout.schemaChange": "Maybe"}, 'supported values: "Forbid", "Allow"'),
     Case("on-deadline", {"spec.rollout.onDeadline": "Promote"}, 'supported values: "Hold", "Rollback"'),
     Case("history-limit", {"spec.rollout.revisionHistoryLimit": 0}, "greater than or equal to 1"),

@@ -12,7 +12,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from modelrelease.domain import codec
 from modelrelease.domain.naming import GROUP, PLURAL, VERSION
-from modelrelease.domain.spec import AUTO_STEPS, Spec
+from modelrelease.domain.spec import Rollout, Spec
 
 from tests.api.crd_cases import ACCEPTED, REFUSED, SAMPLES, Case, changed, minimal
 from tests.api.status_sample import STATUS
@@ -84,13 +84,21 @@ def test_samples_are_accepted(releases: Releases, path: Any) -> None:
 def test_defaults_are_filled_in_by_the_server(releases: Releases) -> None:
     spec = releases.try_out(minimal())["spec"]
     assert "steps" not in spec["rollout"]
-    assert codec.decode(Spec, spec).rollout.steps == AUTO_STEPS
+    assert codec.decode(Spec, spec).rollout == Rollout()
     assert spec["rollout"]["analysis"] == {
-        "interval": "60s",
+        "interval": "15s",
+        "warmup": "60s",
+        "minDuration": "60s",
         "minRequests": 50,
-        "errorRate": {"maxIncrease": 0.01},
-        "latency": {"quantile": 0.95, "maxRatio": 1.5},
+        "stepDeadline": "30m",
+        "onInconclusive": "Hold",
+        "badRequestBudget": 100,
+        "errorRate": {"maxIncrease": 0.005, "maxRelativeIncrease": 0.1},
+        "latency": {"maxIncrease": 0.005, "maxRelativeIncrease": 0.5},
+        "metrics": [],
+        "golden": {"enabled": True, "interval": "60s"},
     }
+    assert spec["rollout"]["bake"] == {"duration": "1h", "holdback": 1, "mirror": 0}
     assert spec["serving"]["triton"]["maxBatchSize"] == 8
     assert spec["suspend"] is False
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from modelrelease.domain import codec, naming
-from modelrelease.domain.spec import AUTO_STEPS, Rollout, Spec
+from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Status
 
 from tests.api.status_sample import STATUS
@@ -27,7 +27,7 @@ Schema = Mapping[str, Any]
 
 # Where the model has a default and the schema has none, on purpose.
 DEFAULT_ONLY_IN_MODEL = {
-    "spec.rollout.steps",  # absent means the automatic ladder, which an explicit list must not look like
+    "spec.rollout.steps",  # absent means a planned ladder, which an explicit list must not look like
     "spec.build.evaluation.gates[].against",  # would stand beside a threshold, where it has no meaning
     "spec.rollout.steps[].pause.duration",
 }
@@ -127,12 +127,6 @@ def test_defaults_agree(path: str, field: dataclasses.Field[Any], node: Schema) 
 
 def test_no_defaults_in_status() -> None:
     assert not [path for path, node in OURS.items() if path.startswith("status") and "default" in node]
-
-
-def test_absent_steps_are_the_automatic_ladder() -> None:
-    assert Rollout().steps == AUTO_STEPS
-    assert "5, 10, 25, 50" in TREE["spec.rollout.steps"]["description"]
-    assert [step.weight for step in AUTO_STEPS] == [5, 10, 25, 50]
 
 
 def test_every_field_is_described() -> None:

@@ -22,7 +22,12 @@ NUMBERS: Mapping[str, tuple[float, float]] = {
     "spec.serving.triton.dynamicBatching.maxQueueDelayMicroseconds": (0, 10000000),
     "spec.serving.triton.dynamicBatching.maxQueueSize": (0, 1000000),
     "spec.serving.triton.dynamicBatching.preferredBatchSizes[]": (1, 4096),
+    "spec.rollout.shadow.percent": (1, 100),
     "spec.rollout.analysis.minRequests": (1, 10000000),
+    "spec.rollout.analysis.badRequestBudget": (1, 10000000),
+    "spec.rollout.analysis.metrics[].threshold": (-1e300, 1e300),
+    "spec.rollout.bake.holdback": (0, 5),
+    "spec.rollout.bake.mirror": (0, 100),
     "spec.rollout.revisionHistoryLimit": (1, 50),
 }
 LENGTHS: Mapping[str, tuple[int, int]] = {
@@ -37,10 +42,12 @@ LENGTHS: Mapping[str, tuple[int, int]] = {
     "spec.traffic.gateway.http.hostnames": (1, 16),
     "spec.traffic.gateway.grpc.hostnames": (1, 16),
     "spec.rollout.steps": (1, 20),
+    "spec.rollout.analysis.metrics": (0, 16),
 }
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "spec.build.evaluation.gates[].against": ("Source", "Stable"),
     "spec.serving.triton.backend": ("onnxruntime", "python"),
+    "spec.rollout.analysis.onInconclusive": ("Hold", "Rollback", "Advance"),
     "spec.rollout.schemaChange": ("Forbid", "Allow"),
     "spec.rollout.onDeadline": ("Hold", "Rollback"),
 }

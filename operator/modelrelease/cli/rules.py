@@ -8,20 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from modelrelease.domain.codec import format_duration
+from modelrelease.cli.rollout_rules import rollout
 from modelrelease.domain.spec import (
-    Analysis,
     ArtifactStore,
     Build,
     Gate,
     GatewayTraffic,
     Placement,
-    Rollout,
     Spec,
     Triton,
 )
 
-_DAY = 86400.0
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _NAME_LENGTH = 40
 _WORD = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -54,7 +51,7 @@ def check(spec: Spec) -> Iterator[str]:
     for where, placement in (("spec.build", spec.build), ("spec.serving", spec.serving)):
         yield from _quantities(where, placement)
     yield from _gateway(spec.traffic.gateway)
-    yield from _rollout(spec.rollout)
+    yield from rollout(spec.rollout)
 
 
 def _image(where: str, image: str) -> Iterator[str]:
@@ -137,46 +134,6 @@ def _hostnames(where: str, hostnames: Sequence[str]) -> Iterator[str]:
             yield f"{where}[{index}]: {hostname!r} is not a DNS name: lower case, without scheme, port or path"
         if hostname in hostnames[:index]:
             yield f"{where}[{index}]: {hostname} is listed twice: remove one"
-
-
-def _rollout(rollout: Rollout) -> Iterator[str]:
-    where = "spec.rollout"
-    previous = 0
-    for index, step in enumerate(rollout.steps):
-        here = f"{where}.steps[{index}]"
-        if not 1 <= step.weight <= 99:
-            yield f"{here}.weight: {step.weight} is not a step: allowed are 1 to 99, promotion to 100 follows by itself"
-        elif step.weight <= previous:
-            yield f"{here}.weight: {step.weight} does not rise above the {previous} before it: sort the steps"
-        previous = max(previous, step.weight)
-        if step.pause is not None:
-            if (step.pause.duration is not None) is step.pause.until_approved:
-                count = "both" if step.pause.until_approved else "neither"
-                yield f"{here}.pause: has {count} of duration and untilApproved: true: set exactly one"
-            yield from _duration(f"{here}.pause.duration", step.pause.duration, low=1, high=30 * _DAY)
-    yield from _analysis(f"{where}.analysis", rollout.analysis)
-    yield from _duration(f"{where}.bake.duration", rollout.bake.duration, low=0, high=30 * _DAY)
-    yield from _duration(f"{where}.progressDeadline", rollout.progress_deadline, low=1, high=30 * _DAY)
-    yield from _duration(f"{where}.scaleDownDelay", rollout.scale_down_delay, low=0, high=_DAY)
-    if rollout.progress_deadline <= rollout.analysis.interval:
-        deadline, interval = (format_duration(t) for t in (rollout.progress_deadline, rollout.analysis.interval))
-        yield f"{where}.progressDeadline: {deadline} must be longer than analysis.interval, which is {interval}"
-
-
-def _analysis(where: str, analysis: Analysis) -> Iterator[str]:
-    yield from _duration(f"{where}.interval", analysis.interval, low=1, high=3600)
-    increase, latency = analysis.error_rate.max_increase, analysis.latency
-    if not 0 < increase <= 1:
-        yield f"{where}.errorRate.maxIncrease: {increase:g} is not a ratio above 0, up to 1: write 0.01 for one percent"
-    if not 0 < latency.quantile < 1:
-        yield f"{where}.latency.quantile: {latency.quantile:g} is not within 0 and 1: write 0.95 for 95 %"
-    if not 1 < latency.max_ratio <= 100:
-        yield f"{where}.latency.maxRatio: {latency.max_ratio:g} must be above 1, up to 100: no two versions are as fast"
-
-
-def _duration(where: str, seconds: float | None, *, low: float, high: float) -> Iterator[str]:
-    if seconds is not None and not low <= seconds <= high:
-        yield f"{where}: {seconds:g}s is out of bounds: allowed are {format_duration(low)} to {format_duration(high)}"
 
 
 def _listed(values: Iterable[object]) -> str:

@@ -49,10 +49,10 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return the shortest Go-style duration of a number of seconds, to the second."""
-    whole = round(seconds)
+    """Return the shortest Go-style duration of a number of seconds, to the millisecond."""
+    whole = round(1000 * seconds)
     parts = []
-    for unit, size in (("h", 3600), ("m", 60), ("s", 1)):
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
         number, whole = divmod(whole, size)
         if number:
             parts.append(f"{number}{unit}")

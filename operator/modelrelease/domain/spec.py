@@ -209,9 +209,6 @@ class Step:
     pause: Pause | None = None
 
 
-AUTO_STEPS = tuple(Step(weight=w) for w in (5, 10, 25, 50))
-
-
 class OnInconclusive(StrEnum):
     """What happens when a step's evidence is still inconclusive at `stepDeadline`."""
 

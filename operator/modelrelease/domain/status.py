@@ -149,10 +149,11 @@ class Candidate:
     weight: Weight = Weight()
     ladder: tuple[int, ...] = ()
     step: int | None = None
-    step_started_at: datetime | None = None  # when the gateway accepted the step's weight
+    step_started_at: datetime | None = None  # when the gateway accepted the step's weight, or the shadow's copies
     approved: bool = False  # this step was approved
     skip: bool = False  # promote: the remaining steps are waived
     bake_started_at: datetime | None = None
+    mirror_stopped: str | None = None  # why no copies of requests go to it any more
     analysis: AnalysisState | None = None
     verdicts: tuple[Verdict, ...] = ()
     verdicts_at: datetime | None = None
