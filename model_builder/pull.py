@@ -13,6 +13,7 @@ from model_builder import artifact as artifacts
 from model_builder.contract import parse_contract
 from model_builder.decode import check, decode
 from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
+from model_builder.golden_parameter import pack
 from model_builder.progress import Reporter
 from model_builder.stores import open_store
 from model_builder.triton import MODEL_NAME, Backend, Serving, render_config
@@ -89,7 +90,8 @@ def _lay_out(
 ) -> Path:
     folder = partial / artifacts.REPOSITORY / artifacts.model_folder(files, origin=uri)
     contract = parse_contract((partial / artifacts.CONTRACT).read_text())
-    config = render_config(contract=contract, model=model, backend=backend, serving=serving)
+    golden = pack((partial / artifacts.GOLDEN).read_text())
+    config = render_config(contract=contract, model=model, backend=backend, serving=serving, golden=golden)
     (folder / "config.pbtxt").write_text(config)
     # Beside the model for whoever wants to try the server: Triton does not mind further files.
     shutil.copyfile(partial / artifacts.CONTRACT, folder / artifacts.CONTRACT)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from model_builder.contract import Contract, Tensor
 from model_builder.decode import Pattern, Range
 from model_builder.errors import BadSpec
+from model_builder.golden_parameter import PARAMETER
 
 Backend = Literal["onnxruntime", "python"]
 #: A model's name is also the name of its folder.
@@ -45,8 +46,10 @@ class Serving:
     revision: Annotated[str | None, Pattern(r"[A-Za-z0-9._-]{1,63}", "1 to 63 letters, digits, '.', '_' or '-'")] = None
 
 
-def render_config(*, contract: Contract, model: str, backend: Backend, serving: Serving) -> str:
-    """A complete configuration: nothing is left for Triton to guess."""
+def render_config(
+    *, contract: Contract, model: str, backend: Backend, serving: Serving, golden: str | None = None
+) -> str:
+    """A complete configuration: nothing is left for Triton to guess. `golden` is the value of that parameter."""
     batch = _max_batch_size(contract=contract, serving=serving)
     # The tensors of the contract have no batch dimension; without batching Triton wants it spelled out.
     lead: tuple[int, ...] = (-1,) if contract.batchable and batch == 0 else ()
@@ -65,6 +68,8 @@ def render_config(*, contract: Contract, model: str, backend: Backend, serving: 
         lines += [f'metric_tags {{ key: "revision" value: {_quoted(serving.revision)} }}']
     if serving.latency_buckets_ms:
         lines += _histogram(serving.latency_buckets_ms)
+    if golden is not None:
+        lines += [f"parameters {{ key: {_quoted(PARAMETER)} value {{ string_value: {_quoted(golden)} }} }}"]
     return "\n".join(lines) + "\n"
 
 

@@ -13,6 +13,7 @@ import pytest
 from tritonclient import grpc  # type: ignore[import-untyped]
 from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
+from model_builder.golden_parameter import PARAMETER, pack
 from model_builder.progress import SilentReporter
 from model_builder.pull import parse_serving, pull
 from tests.model_builder.conftest import Artifact, run_build, spec
@@ -65,6 +66,8 @@ def test_golden_requests_get_their_golden_answers(
     folder = serve(client, triton, artifact.uri, artifact.digest, model="golden", serving=serving)
     golden = json.loads((folder / "golden.json").read_text())
     assert len(golden["requests"]) == 5
+    carried = client.get_model_config("golden").config.parameters[PARAMETER].string_value
+    assert carried == pack((folder / "golden.json").read_text())
     for case in golden["requests"]:
         (image,), (expected,) = case["request"]["inputs"], case["response"]["outputs"]
         answer = infer(client, "golden", numpy.array(image["data"], dtype="float32").reshape(image["shape"]))
