@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from model_builder.data.augmentation import Augmentation
+
 #: The label of a token that counts neither in a loss nor in a metric (padding, or a word that nobody labelled).
 IGNORED_LABEL = -100
 SPLITS = ("train", "validation", "test")
@@ -105,6 +107,8 @@ class Dataset:
     #: Rows without labels, for distillation.
     unlabelled: NDArray[Any] | None = None
     normalization: Normalization | None = None
+    #: What training may do to its rows; nothing else ever sees the changed ones.
+    augmentation: Augmentation | None = None
     #: Names of the features, where rows are flat and the features have names.
     columns: tuple[str, ...] = ()
     #: The tokens of a text data set in the order of their numbers, from the training split only.
