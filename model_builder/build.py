@@ -2,94 +2,68 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import errno
-import platform
+import dataclasses
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib import metadata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from model_builder import __version__, checks, data, evaluate, export, gates, golden, graph, sources, stores, triton
 from model_builder import artifact as artifacts
-from model_builder.cache import Cache
-from model_builder.contract import Contract, canonical_json
-from model_builder.errors import BadSpec, GateFailed, OutOfMemory, StorageError
-from model_builder.metrics import Metric
-from model_builder.passes.base import Context, Stage
+from model_builder import identity, manifest, stores
+from model_builder.cache import Cache, key_of
+from model_builder.contract import Contract, parse_contract
+from model_builder.errors import BadSpec, GateFailed, StorageError
+from model_builder.inputs import Inputs
+from model_builder.pipeline import Pipeline
 from model_builder.progress import Reporter
-from model_builder.sources.base import SourceModel
-from model_builder.spec import Plan, ResolvedPass
+from model_builder.spec import Plan
+from model_builder.trouble import translated
 
-if TYPE_CHECKING:
-    from torch import nn
-
-_WORK = ".work"
-_FLOAT_TOLERANCE = 1e-3
-_LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "scikit-learn")
+_WORK, _ARTIFACT = ".work", "artifact"
+_DESCRIBED = "described"
 
 
 @dataclass(frozen=True)
-class Built:
-    """What came out of the passes, before it is written down."""
+class Settings:
+    """How a build is run; nothing of it changes what is built, but for the replayed choices.
 
-    source: SourceModel
-    network: nn.Module
-    float_graph: Path
-    final_graph: Path
-    tolerance: float
-    seconds: dict[str, float]
+    Attributes:
+        store: where the artifact is put as well.
+        cache: folder of what earlier builds did; without one, nothing is kept.
+        replay: choices of an earlier build that are to be made again, see `choices.of_manifest`.
+    """
+
+    store: str | None = None
+    cache: Path | None = None
+    replay: Mapping[str, str] = field(default_factory=dict)
 
 
-def build(*, plan: Plan, out: Path, store: str | None, reporter: Reporter) -> dict[str, Any]:
-    """Build the artifact in `out`, put it into the store, and return the result for the operator."""
+def build(*, plan: Plan, out: Path, reporter: Reporter, settings: Settings | None = None) -> dict[str, Any]:
+    """Build the artifact in `out`, put it into the store, and return the result for the operator.
+
+    Raises:
+        BuildError: any of its kinds; after a GateFailed the artifact lies in `out`, after any other one nothing does.
+    """
     started = time.monotonic()
-    opened = stores.open_store(store) if store is not None else None
+    settings = settings or Settings()
+    opened = stores.open_store(settings.store) if settings.store is not None else None
     if opened is not None:
         opened.check()
     workspace = _prepare(out)
     try:
-        with _failures(out):
-            reporter.phase("data")
-            dataset = data.REGISTRY[plan.spec.data.name](plan.spec.data.seed)
-            context = Context(
-                data=dataset,
-                seed=plan.spec.data.seed,
-                reporter=reporter,
-                workspace=workspace,
-                cache=Cache.open(workspace / "cache", tell=lambda _: None),
-                checkpoints=workspace,
+        with translated(out):
+            cache = Cache.open(settings.cache or workspace / "cache", tell=reporter.note)
+            contract, described = _make(
+                plan=plan, cache=cache, replay=settings.replay, workspace=workspace, reporter=reporter
             )
-            built = _transform(plan=plan, context=context)
-            reporter.phase("evaluate")
-            metrics = evaluate.measure(source=built.float_graph, final=built.final_graph, test=dataset.test)
-            reporter.phase("check")
-            differences = checks.run(
-                network=built.network,
-                source=built.float_graph,
-                final=built.final_graph,
-                data=dataset,
-                tolerance=built.tolerance,
-            )
-            verdicts = gates.judge(plan.spec.gates, metrics=metrics)
-            reporter.phase("write")
-            contract = _write_repository(plan=plan, built=built, context=context, out=out)
-            digest = _write_manifest(
-                plan=plan,
-                built=built,
-                context=context,
-                out=out,
-                metrics=metrics,
-                verdicts=verdicts,
-                checked=differences,
-            )
+            for part in (workspace / _ARTIFACT).iterdir():
+                part.rename(out / part.name)
+            digest = manifest.write(described, out=out, partial=workspace / artifacts.MANIFEST)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
-    failed = [verdict.message for verdict in verdicts if not verdict.passed]
+    failed = _complaints(described)
     if failed:
         raise GateFailed("; ".join(failed) + ": improve the recipe, or change the gate")
     if opened is None:
@@ -100,7 +74,7 @@ def build(*, plan: Plan, out: Path, store: str | None, reporter: Reporter) -> di
     return {
         "digest": digest,
         "uri": uri,
-        "metrics": {name: metric.to_json() for name, metric in metrics.items()},
+        "metrics": described["metrics"],
         "inputs": [tensor.to_json() for tensor in contract.inputs],
         "outputs": [tensor.to_json() for tensor in contract.outputs],
         "batchable": contract.batchable,
@@ -122,140 +96,55 @@ def _prepare(out: Path) -> Path:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        (out / _WORK).mkdir()
+        (out / _WORK / _ARTIFACT).mkdir(parents=True)
     except OSError as error:
         raise StorageError(f"--out {out} can't be written: {error}", reason="StoreDenied") from error
     return out / _WORK
 
 
-@contextlib.contextmanager
-def _failures(out: Path) -> Iterator[None]:
-    """Failures of the machine, as sentences."""
-    try:
-        yield
-    except MemoryError as error:
-        raise OutOfMemory("the build ran out of memory: raise the memory limit, or lower batchSize") from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error) and "bad_alloc" not in str(error):
-            raise
-        raise OutOfMemory("the build ran out of memory: raise the memory limit, or lower batchSize") from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise StorageError(f"the disk of {out} is full: free space or enlarge the volume", reason="DiskFull") from error
+def _make(
+    *, plan: Plan, cache: Cache, replay: Mapping[str, str], workspace: Path, reporter: Reporter
+) -> tuple[Contract, Mapping[str, Any]]:
+    """Lay the artifact out in the workspace, all but its manifest, whose content is returned."""
+    inputs = Inputs(spec=plan.spec, reporter=reporter, workspace=workspace)
+    pipeline = Pipeline(plan=plan, inputs=inputs, cache=cache, reporter=reporter, workspace=workspace, replayed=replay)
+    artifact = workspace / _ARTIFACT
+    key = key_of(pipeline.key, identity.package_digest(), dataclasses.asdict(plan.spec))
+    found = cache.fetch(key, to=artifact)
+    if found is not None:
+        reporter.phase("cache")
+        return parse_contract((artifact / artifacts.CONTRACT).read_text()), found[_DESCRIBED]
+    contract, described = _produce(plan=plan, inputs=inputs, pipeline=pipeline, artifact=artifact, reporter=reporter)
+    if not _complaints(described):
+        cache.store(key, files=artifact, figures={_DESCRIBED: described})
+    return contract, described
 
 
-def _transform(*, plan: Plan, context: Context) -> Built:
-    import torch
+def _produce(
+    *, plan: Plan, inputs: Inputs, pipeline: Pipeline, artifact: Path, reporter: Reporter
+) -> tuple[Contract, Mapping[str, Any]]:
+    # Here, since they need numpy and more: a rebuild that changes nothing does not.
+    from model_builder import checks, evaluate, gates
 
-    # Sums depend on how they are cut over threads: one thread gives one digest on any number of cores.
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(mode=True)
-    seconds: dict[str, float] = {}
-    context.reporter.phase("source")
-    source = sources.load(
-        uri=plan.spec.source.uri,
-        architecture=plan.spec.source.architecture,
-        seed=plan.spec.data.seed,
-        workspace=context.workspace,
+    source, final, data = pipeline.source_graph(), pipeline.final_graph(), inputs.dataset
+    reporter.phase("evaluate")
+    metrics = evaluate.measure(source=source, final=final, test=data.test)
+    verdicts = gates.judge(plan.spec.gates, metrics=metrics)
+    reporter.phase("check")
+    checked = checks.run(parity=pipeline.parity(), final=final, data=data, tolerance=pipeline.tolerance)
+    reporter.phase("write")
+    contract = manifest.write_repository(plan=plan, final=final, data=data, tolerance=pipeline.tolerance, out=artifact)
+    outcome = manifest.Outcome(
+        metrics={name: metric.to_json() for name, metric in metrics.items()},
+        checks={check.name: check.to_json() for check in checked},
+        gates=[verdict.to_json() for verdict in verdicts],
+        steps=pipeline.report(),
+        choices=pipeline.choices(),
     )
-    network = source.architecture.network
-    for step in plan.of_stage(Stage.NETWORK):
-        with _timed(step, context=context, seconds=seconds):
-            network = step.implementation.apply(network=network, parameters=step.parameters, context=context)
-    network = network.eval()
-    context.reporter.phase("export")
-    float_graph = final_graph = export.export(architecture=source.architecture, network=network, context=context)
-    tolerance = _FLOAT_TOLERANCE
-    for step in plan.of_stage(Stage.GRAPH):
-        with _timed(step, context=context, seconds=seconds):
-            raw = step.implementation.apply(graph=final_graph, parameters=step.parameters, context=context)
-            final_graph = context.workspace / f"after-{len(seconds)}.onnx"
-            graph.clean(raw, to=final_graph)
-            tolerance = max(tolerance, step.implementation.tolerance)
-    return Built(
-        source=source,
-        network=network,
-        float_graph=float_graph,
-        final_graph=final_graph,
-        tolerance=tolerance,
-        seconds=seconds,
-    )
+    return contract, manifest.describe(plan=plan, data=data, source_digest=inputs.source_digest, outcome=outcome)
 
 
-@contextlib.contextmanager
-def _timed(step: ResolvedPass, *, context: Context, seconds: dict[str, float]) -> Iterator[None]:
-    name = step.implementation.name
-    context.reporter.phase(name)
-    started = time.monotonic()
-    yield
-    seconds[f"{len(seconds)}.{name}"] = round(time.monotonic() - started, 3)
-
-
-def _write_repository(*, plan: Plan, built: Built, context: Context, out: Path) -> Contract:
-    name = plan.spec.model.name
-    folder = out / artifacts.REPOSITORY / name
-    version = folder / artifacts.MODEL_VERSION
-    version.mkdir(parents=True)
-    shutil.copyfile(built.final_graph, version / "model.onnx")
-    shutil.copyfile(Path(triton.__file__).with_name("triton_model.py"), version / "model.py")
-    golden_file = out / artifacts.GOLDEN
-    golden_file.write_text(golden.render(model=built.final_graph, data=context.data, tolerance=built.tolerance))
-    inputs, outputs, batchable = graph.interface(built.final_graph)
-    opset, ir_version = graph.versions(built.final_graph)
-    contract = Contract(
-        inputs=inputs,
-        outputs=outputs,
-        batchable=batchable,
-        opset=opset,
-        ir_version=ir_version,
-        golden_sha256=artifacts.hash_file(golden_file),
-    )
-    (out / artifacts.CONTRACT).write_text(contract.dump())
-    config = triton.render_config(contract=contract, model=name, backend="onnxruntime", serving=triton.Serving())
-    (folder / "config.pbtxt").write_text(config)
-    return contract
-
-
-def _write_manifest(
-    *,
-    plan: Plan,
-    built: Built,
-    context: Context,
-    out: Path,
-    metrics: dict[str, Metric],
-    verdicts: list[gates.Verdict],
-    checked: dict[str, float],
-) -> str:
-    files = artifacts.scan(out)
-    digest = artifacts.digest_of(files)
-    spec, dataset = plan.spec, context.data
-    manifest = {
-        "schemaVersion": 1,
-        "digest": digest,
-        "model": {"name": spec.model.name, "version": spec.model.version},
-        "source": {"uri": spec.source.uri, "architecture": spec.source.architecture, "digest": built.source.digest},
-        "data": {
-            "name": dataset.name,
-            "digest": dataset.digest,
-            "seed": spec.data.seed,
-            "rows": {name: len(getattr(dataset, name).rows) for name in ("train", "validation", "test")},
-        },
-        "recipe": [{"pass": step.pass_, "parameters": dict(step.parameters)} for step in spec.recipe],
-        "metrics": {name: metric.to_json() for name, metric in metrics.items()},
-        "checks": checked,
-        "gates": [verdict.to_json() for verdict in verdicts],
-        "seconds": built.seconds,
-        "versions": {
-            "model_builder": __version__,
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in _LIBRARIES},
-        },
-        "machine": {"system": platform.platform(), "processor": platform.machine()},
-        "createdAt": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "files": [file.to_json() for file in files],
-    }
-    partial = out / _WORK / artifacts.MANIFEST
-    partial.write_text(canonical_json(manifest))
-    partial.rename(out / artifacts.MANIFEST)
-    return digest
+def _complaints(described: Mapping[str, Any]) -> list[str]:
+    """What keeps a build from being good enough: checks first, since a broken model explains a missed gate."""
+    judged = [*described["checks"].values(), *described["gates"]]
+    return [str(entry["message"]) for entry in judged if entry["verdict"] != "Pass"]

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from model_builder import choices, result
 from model_builder import pull as puller
-from model_builder import result
+from model_builder.cache import VARIABLE, default_root
 from model_builder.decode import describe
 from model_builder.errors import BadSpec, BuildError
 from model_builder.progress import reporter
@@ -48,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--spec", required=True, help=_SPEC_HELP)
     build.add_argument("--out", type=Path, required=True, help="directory of the artifact")
     build.add_argument("--store", help="put the artifact there as well: file:///path or s3://bucket/prefix")
+    build.add_argument("--cache", type=Path, help=f"what earlier builds did (default: {VARIABLE}, or the user's cache)")
+    build.add_argument("--replay", type=Path, help="manifest.json of a build whose measured choices are to be repeated")
     build.add_argument("--termination-log", type=Path, help="write the result there too, for Kubernetes")
     build.set_defaults(command=_build)
 
@@ -75,10 +78,12 @@ def _build(options: argparse.Namespace) -> dict[str, Any]:
     from model_builder.spec import load
 
     plan = load(options.spec)  # before torch is imported: a wrong spec fails at once
-    from model_builder.build import build
+    replay = {} if options.replay is None else choices.of_manifest(options.replay)
+    from model_builder.build import Settings, build
 
+    settings = Settings(store=options.store, cache=options.cache or default_root(), replay=replay)
     with reporter() as report:
-        return build(plan=plan, out=options.out, store=options.store, reporter=report)
+        return build(plan=plan, out=options.out, reporter=report, settings=settings)
 
 
 def _pull(options: argparse.Namespace) -> dict[str, Any]:

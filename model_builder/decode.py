@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import math
 import re
+import reprlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 from model_builder.errors import BadSpec
 
 T = TypeVar("T")
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 78
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +49,7 @@ def camel(name: str) -> str:
 def suggest(word: str, known: Iterable[str]) -> str:
     """The end of an error sentence: the nearest known word, and what is known."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
+    near = difflib.get_close_matches(word[:100], names, n=1)
     return (f"did you mean {near[0]!r}? " if near else "") + f"known: {', '.join(names)}"
 
 
@@ -58,7 +61,7 @@ def decode(cls: type[T], raw: object, *, where: str) -> T:
     fields = {camel(field.name): field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in raw:
         if key not in fields:
-            raise BadSpec(f"{where}: unknown key {key!r}; {suggest(str(key), fields)}")
+            raise BadSpec(f"{where}: unknown key {shown(key)}; {suggest(str(key), fields)}")
     values: dict[str, Any] = {}
     for key, field in fields.items():
         if key in raw:
@@ -81,7 +84,8 @@ def _value(hint: Any, raw: object, *, where: str) -> Any:
         return _value(next(a for a in arguments if a is not type(None)), raw, where=where)
     if origin is Literal:
         if raw not in arguments:
-            raise BadSpec(f"{where} is {raw!r}; {suggest(str(raw), map(str, arguments))}")
+            quotes = "" if isinstance(raw, str) else " (put it in quotes)"
+            raise BadSpec(f"{where} is {shown(raw)}{quotes}; {suggest(str(shown(raw)), map(str, arguments))}")
         return raw
     if origin is tuple:
         if not isinstance(raw, list):
@@ -93,15 +97,18 @@ def _value(hint: Any, raw: object, *, where: str) -> Any:
 
 
 def _scalar(hint: Any, raw: object, *, where: str) -> Any:
-    if typing.get_origin(hint) is not None:  # Mapping[str, object]: decoded later, by whoever knows its keys
+    if typing.get_origin(hint) is not None:  # a Mapping; of objects: decoded later, by whoever knows its keys
         if not isinstance(raw, Mapping):
             raise BadSpec(f"{where} must be a mapping of keys to values, not {_kind(raw)}")
-        return dict(raw)
+        _, values = typing.get_args(hint)
+        if values is object:
+            return dict(raw)
+        return {_scalar(str, key, where=f"a key of {where}"): _value(values, raw[key], where=where) for key in raw}
     if hint is bool and isinstance(raw, bool):
         return raw
     if hint is int and isinstance(raw, int) and not isinstance(raw, bool):
         return raw
-    if hint is float and isinstance(raw, int | float) and not isinstance(raw, bool) and math.isfinite(raw):
+    if hint is float and isinstance(raw, int | float) and not isinstance(raw, bool) and _is_finite(raw):
         return float(raw)
     if hint is str and isinstance(raw, str):
         return raw
@@ -117,9 +124,25 @@ def check(limit: object, value: Any, *, where: str) -> None:
     if isinstance(limit, Range):
         size, what = (len(value), "the number of entries in ") if isinstance(value, tuple) else (value, "")
         if not limit.minimum <= size <= limit.maximum:
-            raise BadSpec(f"{what}{where} is {size}; allowed is {limit.minimum:g} to {limit.maximum:g}")
+            raise BadSpec(f"{what}{where} is {shown(size)}; allowed is {limit.minimum:g} to {limit.maximum:g}")
     if isinstance(limit, Pattern) and not re.fullmatch(limit.regex, value):
-        raise BadSpec(f"{where} is {value!r}; it must be {limit.meaning}")
+        raise BadSpec(f"{where} is {shown(value)}; it must be {limit.meaning}")
+
+
+def shown(value: object) -> str:
+    """A value as part of a sentence, cut where it is long."""
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number with too many digits"
+    return text if len(text) < 80 else text[:77] + "..."
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an int that is too large for a float
+        return False
 
 
 def _kind(raw: object) -> str:
@@ -129,8 +152,7 @@ def _kind(raw: object) -> str:
         return "a mapping"
     if isinstance(raw, list):
         return "a list"
-    text = repr(raw)
-    return f"{type(raw).__name__} {text if len(text) < 60 else text[:57] + '...'}"
+    return f"{type(raw).__name__} {shown(raw)}"
 
 
 def describe(cls: type[object]) -> list[dict[str, Any]]:

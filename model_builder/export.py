@@ -1,53 +1,109 @@
-"""From the torch network to an ONNX graph: probabilities out, any number of rows, no trace of this machine."""
+"""From the torch network to an ONNX graph: raw rows in, answers for clients out, no trace of this machine."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_builder import graph
 from model_builder.architectures.base import Architecture
-from model_builder.passes.base import Context
+from model_builder.data.base import Dataset, Task
+from model_builder.errors import BadData
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from model_builder.spec import Export
 
-def served_network(network: nn.Module) -> nn.Module:
-    """The network as clients see it: its logits turned into probabilities."""
+#: Protocol buffers, in which ONNX is written, end here.
+_LARGEST_GRAPH = 2**31 - 2**20
+
+
+def normalized(network: nn.Module, *, data: Dataset) -> nn.Module:
+    """The network behind the normalization of its data set: every pass and every client gives it raw rows."""
+    if data.normalization is None:
+        return network
+    import torch
     from torch import nn
 
-    return nn.Sequential(network, nn.Softmax(dim=-1)).eval()
+    class Normalized(nn.Module):
+        """`(row - mean) / scale`, with both as buffers, so that they are stored and exported with the weights."""
+
+        mean: torch.Tensor
+        scale: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            assert data.normalization is not None
+            for name in ("mean", "scale"):
+                values = torch.from_numpy(getattr(data.normalization, name)).to(torch.float32)
+                self.register_buffer(name, values)
+            self.network = network
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            answers: torch.Tensor = self.network((rows - self.mean) / self.scale)
+            return answers
+
+    return Normalized()
 
 
-def export(*, architecture: Architecture, network: nn.Module, context: Context) -> Path:
-    """Write the graph into the workspace."""
+def served_network(network: nn.Module, *, task: Task) -> nn.Module:
+    """The network as clients see it: logits of classes turned into probabilities, a regression as it is."""
+    from torch import nn
+
+    return network.eval() if task is Task.REGRESSION else nn.Sequential(network, nn.Softmax(dim=-1)).eval()
+
+
+def export(*, architecture: Architecture, network: nn.Module, data: Dataset, options: Export, to: Path) -> None:
+    """Write the graph, with post-processing inside.
+
+    Raises:
+        BadData: the graph would be larger than a file of ONNX can be.
+    """
     import torch
 
-    raw, cleaned = context.workspace / "exported.onnx", context.workspace / "float.onnx"
+    weights = sum(t.numel() * t.element_size() for t in network.state_dict().values())
+    if weights > _LARGEST_GRAPH:
+        raise BadData(
+            f"the network has {weights / 2**30:.1f} GiB of weights, and a file of ONNX holds 2 GiB: "
+            "make it smaller or store its weights as FP16"
+        )
+    raw = to.with_name("exported.onnx")
     # Two rows: an example of one row would fix the batch dimension at one.
-    example = torch.from_numpy(context.data.train.rows[:2])
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    example = torch.from_numpy(data.train.rows[:2])
+    with quiet():
+        torch.onnx.export(
+            served_network(network, task=data.task),
+            (example,),
+            raw,
+            input_names=[architecture.input_name],
+            output_names=[architecture.output_name],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            opset_version=graph.RUNTIMES[options.runtime].opset,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    labels = data.classes if options.class_names and data.task is Task.CLASSIFICATION else ()
+    graph.clean(raw, to=to, runtime=options.runtime, labels=labels)
+    raw.unlink()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """The exporters warn about their own internals, where only our own lines belong."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter warns about its own internals
-            torch.onnx.export(
-                served_network(network),
-                (example,),
-                raw,
-                input_names=[architecture.input_name],
-                output_names=[architecture.output_name],
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-                opset_version=graph.MAX_OPSET,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        logger.setLevel(level)
-    graph.clean(raw, to=cleaned)
-    return cleaned
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model_builder.contract import Tensor
 from model_builder.errors import BadSpec, GateFailed
@@ -13,8 +14,24 @@ if TYPE_CHECKING:
     import onnxruntime  # type: ignore[import-untyped]
     from numpy.typing import NDArray
 
-#: What the oldest server that is meant to serve the artifact understands (ONNX Runtime 1.18 and newer).
-MAX_OPSET, MAX_IR_VERSION = 20, 10
+
+class Versions(NamedTuple):
+    """The newest operators and file format that a server understands."""
+
+    opset: int
+    ir_version: int
+
+
+#: The oldest ONNX Runtime that is to serve the artifact -> what it understands, from its table of compatibility.
+#: Newer ones understand all of that: Triton 24.10 has 1.19, 26.07 has 1.27.
+RUNTIMES = {
+    "1.14": Versions(18, 8),
+    "1.15": Versions(19, 9),
+    "1.17": Versions(20, 9),
+    "1.18": Versions(20, 10),
+}
+DEFAULT_RUNTIME = "1.18"
+LABEL = "label"
 _PORTION = 64
 
 #: ONNX element type -> Triton datatype.
@@ -36,8 +53,14 @@ DATATYPES = {
 }
 
 
-def clean(graph: Path, *, to: Path) -> None:
-    """Copy a graph without what the exporter noted about the machine it ran on (source paths, stack traces)."""
+def clean(graph: Path, *, to: Path, runtime: str = DEFAULT_RUNTIME, labels: Sequence[str] = ()) -> None:
+    """Copy a graph without what the exporter noted about the machine it ran on (source paths, stack traces).
+
+    With `labels`, the graph also answers with the name of the most probable class, as a string.
+
+    Raises:
+        GateFailed: the graph uses operators that the oldest server it is meant for does not have.
+    """
     import onnx
 
     model = onnx.load(graph)
@@ -47,9 +70,15 @@ def clean(graph: Path, *, to: Path) -> None:
     for function in model.functions:
         _strip(function)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if opset > MAX_OPSET:
-        raise GateFailed(f"the graph needs opset {opset}, but servers are only asked for {MAX_OPSET}: lower the opset")
-    model.ir_version = min(model.ir_version, MAX_IR_VERSION)
+    newest = RUNTIMES[runtime]
+    if opset > newest.opset:
+        raise GateFailed(
+            f"the graph needs opset {opset}, but ONNX Runtime {runtime} knows {newest.opset} at most: serve it with a "
+            "newer one and say so in export.runtime, or replace the operator that needs it"
+        )
+    model.ir_version = min(model.ir_version, newest.ir_version)
+    if labels:
+        _name_classes(model.graph, labels=labels)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, to)
 
@@ -64,6 +93,18 @@ def _strip(part: onnx.GraphProto | onnx.FunctionProto) -> None:
     for item in [*part.node, *part.value_info, *noted]:
         item.doc_string = ""
         del item.metadata_props[:]
+
+
+def _name_classes(part: onnx.GraphProto, *, labels: Sequence[str]) -> None:
+    """Add an output with the label of the largest number in the last dimension of the first output."""
+    import numpy
+    from onnx import TensorProto, helper, numpy_helper
+
+    first = part.output[0]
+    part.initializer.append(numpy_helper.from_array(numpy.array(labels, dtype=object), "class_names"))
+    part.node.append(helper.make_node("ArgMax", [first.name], ["class_number"], axis=-1, keepdims=0))
+    part.node.append(helper.make_node("Gather", ["class_names", "class_number"], [LABEL], axis=0))
+    part.output.append(helper.make_tensor_value_info(LABEL, TensorProto.STRING, ["batch"]))
 
 
 def versions(graph: Path) -> tuple[int, int]:

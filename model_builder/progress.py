@@ -22,6 +22,9 @@ class Reporter(Protocol):
     def step(self, *, done: int, total: int, **figures: float) -> None:
         """Tell how far the phase has come."""
 
+    def note(self, text: str) -> None:
+        """Tell something that a person should know; it changes nothing in the result."""
+
 
 class JsonReporter:
     """JSON lines, each with the seconds since the start."""
@@ -39,6 +42,10 @@ class JsonReporter:
     def step(self, *, done: int, total: int, **figures: float) -> None:
         """Write one line."""
         self._write({"event": "progress", "done": done, "total": total, **figures})
+
+    def note(self, text: str) -> None:
+        """Write one line."""
+        self._write({"event": "note", "text": text})
 
     def _write(self, entry: dict[str, object]) -> None:
         seconds = round(time.monotonic() - self._started, 2)
@@ -64,6 +71,10 @@ class TerminalReporter:
             note = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
             self._progress.update(self._task, completed=done, total=total, note=note)
 
+    def note(self, text: str) -> None:
+        """Write one line above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
     def finish(self) -> None:
         """Fill the bar of the current phase."""
         if self._task is not None:
@@ -79,6 +90,9 @@ class SilentReporter:
         """Nothing."""
 
     def step(self, *, done: int, total: int, **figures: float) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
         """Nothing."""
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from model_builder import architectures, data, passes, sources
@@ -15,10 +12,8 @@ from model_builder.decode import Pattern, Range, decode, suggest
 from model_builder.errors import BadSpec
 from model_builder.metrics import METRICS, SOURCE_SUFFIX
 from model_builder.passes.base import Pass, Stage
-from model_builder.triton import MODEL_NAME
-
-# How a build Job gets its spec, which needs no volume then.
-_VARIABLE = "env:"
+from model_builder.reading import read
+from model_builder.triton import MODEL_NAME, Serving
 
 
 @dataclass(frozen=True)
@@ -64,6 +59,27 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Export:
+    """What the served graph holds beside the network, and in which formats it comes.
+
+    Attributes:
+        runtime: the oldest ONNX Runtime that is to serve the artifact.
+        class_names: answer with the name of the most probable class as well, as a string.
+        formats: further formats beside ONNX, each with a configuration of its own for Triton.
+        serving: what config.pbtxt of the artifact says; whoever pulls it may say otherwise.
+    """
+
+    runtime: Literal["1.14", "1.15", "1.17", "1.18"] = "1.18"
+    class_names: bool = False
+    formats: Annotated[tuple[Literal["TorchScript", "Pt2", "TensorRt"], ...], Range(0, 3)] = ()
+    serving: Serving = field(default_factory=Serving)
+
+    def graph_options(self) -> list[object]:
+        """What of it changes the graph."""
+        return [self.runtime, self.class_names]
+
+
+@dataclass(frozen=True)
 class Spec:
     """A whole build."""
 
@@ -72,6 +88,7 @@ class Spec:
     data: Data
     recipe: Annotated[tuple[Step, ...], Range(0, 32)] = ()
     gates: Annotated[tuple[Gate, ...], Range(0, 64)] = ()
+    export: Export = field(default_factory=Export)
 
 
 @dataclass(frozen=True)
@@ -96,33 +113,7 @@ class Plan:
 
 def load(source: str) -> Plan:
     """The plan written in a spec file, or with `env:NAME` in a variable of the environment, as JSON."""
-    return resolve(decode(Spec, _parse(_read(source), name=source), where="spec"))
-
-
-def _read(source: str) -> str:
-    if source.startswith(_VARIABLE):
-        text = os.environ.get(source.removeprefix(_VARIABLE))
-        if text is None:
-            raise BadSpec(f"the spec can't be read: {source.removeprefix(_VARIABLE)} is not set in the environment")
-        return text
-    try:
-        return Path(source).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSpec(f"the spec {source} can't be read: {error}") from error
-
-
-def _parse(text: str, *, name: str) -> object:
-    if name.endswith(".json") or name.startswith(_VARIABLE):
-        try:
-            return json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise BadSpec(f"the spec {name} is not valid JSON: {error}") from error
-    import yaml  # not in the image that pulls
-
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise BadSpec(f"the spec {name} is not valid YAML: {' '.join(str(error).split())}") from error
+    return resolve(decode(Spec, read(source), where="spec"))
 
 
 def resolve(spec: Spec) -> Plan:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from model_builder.choices import Choices
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -50,6 +52,8 @@ class Context:
     cache: Cache
     #: A folder of this very step (its source, data, seed, code, parameters): it outlives a killed build.
     checkpoints: Path
+    #: What a pass decides by measuring time goes through here, so that a rebuild can repeat it.
+    choices: Choices = field(default_factory=Choices)
     #: Sentences for the report: what a person should know about how the pass went.
     notes: list[str] = field(default_factory=list)
     #: Plain figures (JSON) for the manifest and the report: a search, a history, the layers that stayed in float.
@@ -80,3 +84,6 @@ class Pass:
     #: NETWORK only: (network as the pass got it, its weights afterwards, the pass's record) -> network as the pass left
     #: it. A pass that changes the structure gives its own, or None: it is then run again where its network is needed.
     restore: Callable[..., nn.Module] | None = load_weights
+    #: Trades quality for size or speed: the model before the first such pass is the source that losses are measured
+    #: against. Passes on the graph always come after it.
+    lossy: bool = False

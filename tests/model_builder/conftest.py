@@ -1,12 +1,12 @@
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from model_builder.build import build
+from model_builder.build import Settings, build
 from model_builder.decode import decode
 from model_builder.progress import SilentReporter
 from model_builder.spec import Spec, resolve
@@ -26,8 +26,16 @@ def spec(*recipe: dict[str, Any], **changes: Any) -> dict[str, Any]:
     }
 
 
-def run_build(raw: dict[str, Any], *, out: Path, store: str | None = None) -> dict[str, Any]:
-    return build(plan=resolve(decode(Spec, raw, where="spec")), out=out, store=store, reporter=SilentReporter())
+def run_build(
+    raw: dict[str, Any],
+    *,
+    out: Path,
+    store: str | None = None,
+    cache: Path | None = None,
+    replay: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    settings = Settings(store=store, cache=cache, replay=replay or {})
+    return build(plan=resolve(decode(Spec, raw, where="spec")), out=out, reporter=SilentReporter(), settings=settings)
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,12 @@ def bucket(s3_server: servers.S3Server, monkeypatch: pytest.MonkeyPatch) -> Iter
     client.create_bucket(Bucket=name)
     yield name
     client.close()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line keeps what it builds in a folder of the test, not in that of the user."""
+    monkeypatch.setenv("MODEL_BUILDER_CACHE", str(tmp_path.with_name(tmp_path.name + "-cache")))
 
 
 @pytest.fixture

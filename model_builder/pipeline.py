@@ -1,0 +1,303 @@
+"""Runs the passes of a recipe, or finds what they did in the cache.
+
+Every step has a key: a hash over the key of the step before, its own parameters, and the source code of what it runs.
+Steps are asked for from the end: a graph that is in the cache needs no network, and a network that is there no
+training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model_builder import checks, export, graph, identity
+from model_builder.cache import Cache, key_of
+from model_builder.choices import Choices
+from model_builder.inputs import Inputs
+from model_builder.meter import measured
+from model_builder.passes.base import Context, Stage
+from model_builder.progress import Reporter
+from model_builder.spec import Plan, ResolvedPass
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from model_builder.architectures.base import Architecture
+
+_WEIGHTS, _GRAPH = "weights.safetensors", "model.onnx"
+#: Largest difference of an output of the exported network on another machine.
+_FLOAT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass at its place in the recipe, or one export."""
+
+    name: str
+    key: str
+    resolved: ResolvedPass | None = None
+    #: Choices of an earlier build that this step is to make again.
+    given: Mapping[str, str] = field(default_factory=dict)
+    #: Where in the recipe: `0.train`.
+    place: str = ""
+
+
+@dataclass
+class Pipeline:
+    """The passes of one plan. Asking twice costs a look into the cache."""
+
+    plan: Plan
+    inputs: Inputs
+    cache: Cache
+    reporter: Reporter
+    workspace: Path
+    #: Choices of an earlier build that are to be made again: `place.pass.name` -> value.
+    replayed: Mapping[str, str] = field(default_factory=dict)
+    _done: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _current: tuple[int, nn.Module] | None = None
+    _architecture: Architecture | None = None
+
+    def __post_init__(self) -> None:
+        self._network_steps = self._chain(Stage.NETWORK, start=self.inputs.origin, first=0)
+        before = len(self._network_steps)
+        self._exports = [self._export_step(count) for count in range(before + 1)]
+        self._graph_steps = self._chain(Stage.GRAPH, start=self._exports[-1].key, first=before)
+
+    @property
+    def key(self) -> str:
+        """The key of the final graph and of the one that it is compared with."""
+        last = self._graph_steps[-1] if self._graph_steps else self._exports[-1]
+        return key_of(last.key, self._exports[self._learned].key)
+
+    @property
+    def tolerance(self) -> float:
+        """Largest difference from a golden answer that still counts as the same on another machine."""
+        return max([_FLOAT_TOLERANCE, *(p.implementation.tolerance for p in self.plan.passes)])
+
+    def network(self) -> nn.Module:
+        """The network after its last pass: the torch twin of the float graph."""
+        return self._network(len(self._network_steps))
+
+    def source_graph(self) -> Path:
+        """The graph that losses are measured against: exported before the first pass that trades quality for size."""
+        return self._exported(self._learned)
+
+    def final_graph(self) -> Path:
+        """The graph after the last pass."""
+        return self._graph(len(self._graph_steps))
+
+    def parity(self) -> Mapping[str, float]:
+        """How the exported graph differs from the torch network, as measured when it was exported."""
+        figures = self._figures(self._exports[-1])
+        if "parity" not in figures:
+            self._exported(len(self._network_steps))
+            figures = self._figures(self._exports[-1])
+        return dict(figures["parity"])
+
+    def report(self) -> list[dict[str, Any]]:
+        """What every step did and took, for the manifest."""
+        steps = [*self._network_steps, self._exports[-1], *self._graph_steps]
+        return [self._told(step) for step in steps]
+
+    def choices(self) -> dict[str, str]:
+        """What was decided by measurement, in this build or in the one that the cache remembers."""
+        steps = [*self._network_steps, *self._graph_steps]
+        made = {step.place: self._figures(step).get("choices", {}) for step in steps}
+        return {f"{place}.{name}": value for place, chosen in made.items() for name, value in chosen.items()}
+
+    # --- keys ---
+
+    @property
+    def _learned(self) -> int:
+        """How many network passes come before the first lossy one."""
+        lossy = (
+            i for i, step in enumerate(self._network_steps) if step.resolved and step.resolved.implementation.lossy
+        )
+        return next(lossy, len(self._network_steps))
+
+    def _chain(self, stage: Stage, *, start: str, first: int) -> list[Step]:
+        steps, key = [], start
+        for index, resolved in enumerate(self.plan.of_stage(stage), start=first):
+            implementation = resolved.implementation
+            place = f"{index}.{implementation.name}"
+            prefix = place + "."
+            given = {n.removeprefix(prefix): v for n, v in self.replayed.items() if n.startswith(prefix)}
+            code = identity.code_digest(implementation.apply.__module__)
+            key = key_of(key, implementation.name, code, dataclasses.asdict(resolved.parameters), given)
+            steps.append(Step(name=implementation.name, key=key, resolved=resolved, given=given, place=place))
+        return steps
+
+    def _export_step(self, count: int) -> Step:
+        before = self._network_steps[count - 1].key if count else self.inputs.origin
+        code = identity.code_digest("model_builder.export", "model_builder.checks")
+        return Step(name="export", key=key_of(before, "export", code, self.plan.spec.export.graph_options()))
+
+    # --- network ---
+
+    def _network(self, count: int) -> nn.Module:
+        if self._current is None or self._current[0] > count:
+            self._settle()
+            self._architecture = self.inputs.source().architecture
+            self._current = (0, export.normalized(self._architecture.network, data=self.inputs.dataset))
+        position, network = self._current
+        for index in range(position, count):
+            network = self._advance(self._network_steps[index], network=network, index=index)
+            self._current = (index + 1, network)
+        return network.eval()
+
+    def _advance(self, step: Step, *, network: nn.Module, index: int) -> nn.Module:
+        assert step.resolved is not None
+        implementation = step.resolved.implementation
+        folder = self._folder(step)
+        known = self.cache.fetch(step.key, to=folder)
+        if known is not None and implementation.restore is not None:
+            self._done[step.key] = {**known, "cached": True}
+            state = _load(folder / _WEIGHTS, aliases=known["aliases"])
+            restored: nn.Module = implementation.restore(network=network, state=state, record=known["record"]).eval()
+            return restored
+        context = self._context(step)
+        self._seed(index)
+        with measured() as usage:
+            network = implementation.apply(network=network, parameters=step.resolved.parameters, context=context)
+        network = network.eval()
+        aliases = _save(network, to=folder / _WEIGHTS) if implementation.restore is not None else {}
+        self._finish(step, context=context, figures={**usage.to_json(), "aliases": aliases})
+        return network
+
+    def _exported(self, count: int) -> Path:
+        step = self._exports[count]
+        found = self._fetch_graph(step)
+        if found is not None:
+            return found
+        network, data = self._network(count), self.inputs.dataset
+        assert self._architecture is not None
+        self.reporter.phase("export")
+        path = self._folder(step) / _GRAPH
+        with measured() as usage:
+            export.export(
+                architecture=self._architecture, network=network, data=data, options=self.plan.spec.export, to=path
+            )
+            parity = checks.parity(network=network, exported=path, data=data)
+        self._finish(step, context=None, figures={**usage.to_json(), "parity": parity})
+        return path
+
+    # --- graph ---
+
+    def _graph(self, count: int) -> Path:
+        if count == 0:
+            return self._exported(len(self._network_steps))
+        step = self._graph_steps[count - 1]
+        found = self._fetch_graph(step)
+        if found is not None:
+            return found
+        assert step.resolved is not None
+        before = self._graph(count - 1)
+        path = self._folder(step) / _GRAPH
+        context = self._context(step)
+        with measured() as usage:
+            raw = step.resolved.implementation.apply(graph=before, parameters=step.resolved.parameters, context=context)
+            graph.clean(raw, to=path, runtime=self.plan.spec.export.runtime)
+        self._finish(step, context=context, figures=usage.to_json())
+        return path
+
+    def _fetch_graph(self, step: Step) -> Path | None:
+        folder = self._folder(step)
+        if step.key in self._done:
+            return folder / _GRAPH
+        known = self.cache.fetch(step.key, to=folder)
+        if known is None:
+            return None
+        self._done[step.key] = {**known, "cached": True}
+        return folder / _GRAPH
+
+    # --- bookkeeping ---
+
+    def _folder(self, step: Step) -> Path:
+        """Where the files of a step lie in this build."""
+        folder = self.workspace / step.key[:24]
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _context(self, step: Step) -> Context:
+        self.reporter.phase(step.name)
+        scratch = self.workspace / f"{step.key[:24]}-scratch"
+        scratch.mkdir()
+        return Context(
+            data=self.inputs.dataset,
+            seed=self.plan.spec.data.seed,
+            reporter=self.reporter,
+            workspace=scratch,
+            cache=self.cache,
+            checkpoints=self.cache.checkpoints(step.key),
+            choices=Choices(given=step.given),
+        )
+
+    def _finish(self, step: Step, *, context: Context | None, figures: dict[str, Any]) -> None:
+        if context is not None:
+            choices = context.choices.made
+            figures = {**figures, "notes": context.notes, "record": context.record, "choices": choices}
+        self.cache.store(step.key, files=self._folder(step), figures=figures)
+        self._done[step.key] = {**figures, "cached": False}
+
+    def _figures(self, step: Step) -> Mapping[str, Any]:
+        known = self._done.get(step.key)
+        if known is None:
+            # A step that nobody had to run, since a later one was in the cache.
+            known = {**(self.cache.figures(step.key) or {}), "cached": True}
+            self._done[step.key] = known
+        return known
+
+    def _told(self, step: Step) -> dict[str, Any]:
+        hidden = ("aliases", "choices")
+        parameters = dataclasses.asdict(step.resolved.parameters) if step.resolved else {}
+        figures = {name: value for name, value in self._figures(step).items() if name not in hidden}
+        return {"pass": step.name, "parameters": parameters, "key": step.key, **figures}
+
+    def _settle(self) -> None:
+        import torch
+
+        # Sums depend on how they are cut over threads: one thread gives one digest on any number of cores.
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(mode=True)
+
+    def _seed(self, index: int) -> None:
+        """One state of chance for a pass, whether the passes before it ran in this process or long ago."""
+        import random
+
+        import numpy
+        import torch
+
+        text = f"{self.plan.spec.data.seed}/{index}"
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+        random.seed(seed)
+        numpy.random.seed(seed)
+        torch.manual_seed(seed)
+
+
+def _save(network: nn.Module, *, to: Path) -> dict[str, str]:
+    """Write the weights; the names of tensors that share memory with another one are returned, not written twice."""
+    from safetensors.torch import save_file
+
+    kept: dict[tuple[Any, ...], str] = {}
+    state: dict[str, Tensor] = {}
+    aliases: dict[str, str] = {}
+    for name, tensor in network.state_dict().items():
+        place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+        if tensor.numel() and place in kept:
+            aliases[name] = kept[place]
+            continue
+        kept[place] = name
+        state[name] = tensor.contiguous()
+    save_file(state, to)
+    return aliases
+
+
+def _load(path: Path, *, aliases: Mapping[str, str]) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    state: dict[str, Tensor] = load_file(path)
+    return state | {name: state[original] for name, original in aliases.items()}
