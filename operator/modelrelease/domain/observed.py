@@ -264,7 +264,9 @@ class GoldenCheck:
     """One run of the artifact's golden requests against a slot: how many were asked and what went wrong.
 
     `wrong` is an answer that differs from the expected output by more than the tolerance;
-    `message` names the first failure.
+    `message` names the first failure. Each failure was confirmed by a second try. `problem` is why
+    nothing was asked, which says nothing of the model: one that is `waiting` passes, else the
+    revision has no golden requests that could be asked.
     """
 
     revision: str
@@ -274,6 +276,27 @@ class GoldenCheck:
     not_finite: int = 0
     wrong: int = 0
     latency_ms: float | None = None  # median
+    message: str = ""
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenComparison:
+    """Candidate's and stable's answers to the candidate's golden requests, which both got: numbers for people.
+
+    `largest` and `mean` are absolute differences over all numbers of all outputs. `choices` counts
+    the rows of outputs that choose among several values (top-1), `changed` those where they choose
+    another one.
+    """
+
+    candidate: str  # revision
+    stable: str
+    at: datetime
+    rows: int
+    largest: float
+    mean: float
+    choices: int = 0
+    changed: int = 0
     message: str = ""
 
 
@@ -293,7 +316,10 @@ class Evidence:
     history: History | None = None
     scrape: float | None = None
     values: tuple[CustomCount, ...] = ()  # metrics of kind value: `bad` is the value, `total` 1 (0 where there is none)
+    problems: Mapping[str, Problem] = field(default_factory=dict)  # by custom metric: why it has no numbers
     golden: tuple[GoldenCheck, ...] = ()  # of candidate and stable, where they were asked
+    compared: GoldenComparison | None = None
+    saturated: str = ""  # why the candidate can take no more copies, in words
     error: Problem | None = None
     error_query: str = ""
     latency_query: str = ""
