@@ -109,7 +109,7 @@ def _make(
     inputs = Inputs(spec=plan.spec, reporter=reporter, workspace=workspace)
     pipeline = Pipeline(plan=plan, inputs=inputs, cache=cache, reporter=reporter, workspace=workspace, replayed=replay)
     artifact = workspace / _ARTIFACT
-    key = key_of(pipeline.key, identity.package_digest(), dataclasses.asdict(plan.spec))
+    key = key_of(pipeline.key, identity.folder_digest(), dataclasses.asdict(plan.spec))
     found = cache.fetch(key, to=artifact)
     if found is not None:
         reporter.phase("cache")

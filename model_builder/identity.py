@@ -61,9 +61,10 @@ def code_digest(*modules: str) -> str:
 
 
 @functools.cache
-def package_digest() -> str:
-    """A hash over the source of the whole package."""
-    return _hash({file.relative_to(_PACKAGE).as_posix(): file.read_bytes() for file in _PACKAGE.rglob("*.py")})
+def folder_digest(name: str = "") -> str:
+    """A hash over the source in one folder of the package, or of the whole package."""
+    files = (_PACKAGE / name).rglob("*.py")
+    return _hash({file.relative_to(_PACKAGE).as_posix(): file.read_bytes() for file in files})
 
 
 def _hash(sources: dict[str, bytes]) -> str:

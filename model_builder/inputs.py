@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ class Inputs:
     def dataset(self) -> Dataset:
         """The data, read and split."""
         self.reporter.phase("data")
-        return data.REGISTRY[self.spec.data.name](self.spec.data.seed)
+        return data.load(self.spec.data, workspace=self.workspace)
 
     def source(self) -> SourceModel:
         """The source model: a new network at every call, since passes change what they are given."""
@@ -58,16 +58,28 @@ class Inputs:
     @functools.cached_property
     def _source(self) -> list[str | None]:
         parts = urlsplit(self.spec.source.uri)
-        if parts.scheme == "builtin":
+        if parts.scheme == _BUILTIN:
             name = parts.netloc + parts.path
             return [_BUILTIN, name, identity.code_digest(architectures.REGISTRY[name].__module__)]
-        path = Path(unquote(parts.path))
-        known = parts.scheme == "file" and path.is_file()
-        digest = "sha256:" + hash_file(path) if known else self.source().digest
         code = identity.code_digest(architectures.REGISTRY[self.spec.source.architecture].__module__)
-        return [digest, self.spec.source.architecture, code]
+        return [_on_disk(self.spec.source.uri) or self.source().digest, self.spec.source.architecture, code]
 
     @functools.cached_property
-    def _data(self) -> list[str]:
-        name = self.spec.data.name
-        return [name, json.dumps(self.spec.data.seed), identity.code_digest(data.REGISTRY[name].__module__)]
+    def _data(self) -> list[object]:
+        section = self.spec.data
+        parts: dict[str, str | None] = {name: _on_disk(uri) for name, uri in section.uris.items()}
+        if None in parts.values():
+            # What is elsewhere has to be fetched anyway to know whether it changed.
+            parts = {"read": self.dataset.digest}
+        return [dataclasses.asdict(section), parts, identity.folder_digest("data")]
+
+
+def _on_disk(uri: str) -> str | None:
+    """A hash over a file or over the files of a folder; None if it is not there, or not on this machine."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        return None
+    path = Path(unquote(parts.path))
+    if path.is_dir():
+        return key_of({p.relative_to(path).as_posix(): hash_file(p) for p in sorted(path.rglob("*")) if p.is_file()})
+    return "sha256:" + hash_file(path) if path.is_file() else None

@@ -33,14 +33,6 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Data:
-    """The data set, and the seed of everything random: split, weights, order of rows, calibration sample."""
-
-    name: str
-    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
-
-
-@dataclass(frozen=True)
 class Step:
     """One entry of the recipe."""
 
@@ -85,7 +77,7 @@ class Spec:
 
     model: Model
     source: Source
-    data: Data
+    data: data.Data
     recipe: Annotated[tuple[Step, ...], Range(0, 32)] = ()
     gates: Annotated[tuple[Gate, ...], Range(0, 64)] = ()
     export: Export = field(default_factory=Export)
@@ -122,8 +114,7 @@ def resolve(spec: Spec) -> Plan:
     if spec.source.architecture not in architectures.REGISTRY:
         known = suggest(spec.source.architecture, architectures.REGISTRY)
         raise BadSpec(f"spec.source.architecture is {spec.source.architecture!r}; {known}")
-    if spec.data.name not in data.REGISTRY:
-        raise BadSpec(f"spec.data.name is {spec.data.name!r}; {suggest(spec.data.name, data.REGISTRY)}")
+    data.check(spec.data)
     for index, gate in enumerate(spec.gates):
         _check_gate(gate, where=f"spec.gates[{index}]")
     resolved = tuple(_resolve_pass(step, where=f"spec.recipe[{i}]") for i, step in enumerate(spec.recipe))
