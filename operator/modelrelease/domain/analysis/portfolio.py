@@ -1,0 +1,169 @@
+"""Two tests of every lane as portfolios of cash and bets, folded over blocks.
+
+All mixtures of valid bets are valid bets, and so are bets that start late with money kept as cash
+(statistics of the project, section 2.4; cf. e-detectors, Shin, Ramdas and Rinaldo, arXiv 2203.03532).
+By Ville's inequality the chance that wealth ever reaches 1/alpha under the null is at most alpha.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+
+from modelrelease.domain.analysis import kernel
+from modelrelease.domain.analysis.kernel import Array, Counts, Guess, Line
+from modelrelease.domain.analysis.lanes import FAIL_BETS, Lanes, Memory
+
+FAIL_ODDS = (1.3, 1.8, 3.0, 8.0, 30.0)  # of the guesses, times the odds on the FAIL line
+PASS_PLACES = (0.0, 0.4)  # of the guesses, from the base ratio to the PASS line
+HALF_LIFE = 8  # blocks, of the fast averages
+START_FAIL, START_PASS = 0.5, 0.9  # invested in the first block; the rest is for late onsets
+HAZARD = 1.0 / 120.0  # of the remaining cash, invested in each later block
+HEDGE = 0.9  # one block can lose at most ln 10: a shared outage burns little
+LEAST_BLOCKS = 3  # no single scrape decides
+MOST_WEALTH = 1e30  # far beyond every threshold; keeps sums finite
+_PRIOR = (0.5, 50.0)  # bad and all requests of the base ratio before anything is known: 1 %
+_LEAST = 1e-6  # no guess is below
+_DECAY = 0.5 ** (1.0 / HALF_LIFE)
+
+
+class Trace(NamedTuple):
+    """The e-values after each block, (T, ..., lanes)."""
+
+    fail_e: Array
+    pass_e: Array
+
+
+class Played(NamedTuple):
+    """The blocks that are bet on, with what was known before each; (T, ..., lanes)."""
+
+    counts: Counts
+    slow: Array
+    fast: Array
+    own: Array
+
+
+def fold(lanes: Lanes, memory: Memory, blocks: Counts) -> tuple[Memory, Trace]:
+    """Play all blocks in order. Counts have shape (T, ..., lanes), memory (..., lanes).
+
+    Blocks without requests (gaps, arms without traffic) leave all wealth as it is.
+    """
+    memory, played = _replay(memory, blocks)
+    growth = _growth(lanes, memory, played)
+    ready = played.counts.n_c > 0.0
+    trace: list[tuple[Array, Array]] = []
+    for growth_now, ready_now in zip(growth, ready, strict=True):
+        memory = _invest(memory, growth_now, ready_now)
+        trace.append((memory.fail_e, memory.pass_e))
+    shape = blocks.n_c.shape
+    fail_e, pass_e = (numpy.array([pair[i] for pair in trace]).reshape(shape) for i in (0, 1))
+    return memory, Trace(fail_e, pass_e)
+
+
+def _replay(memory: Memory, blocks: Counts) -> tuple[Memory, Played]:
+    """Hold counts until both arms have a request, and note the averages before each block."""
+    held = memory.held
+    slow_x, slow_n, fast_x, fast_n = memory.slow_x, memory.slow_n, memory.fast_x, memory.fast_n
+    own_x, own_n = memory.own_x, memory.own_n
+    rows: list[Array] = []
+    for arrived in numpy.stack(blocks, axis=-1):
+        held = held + arrived
+        ready = (held[..., 1] >= 1.0) & (held[..., 3] >= 1.0)
+        now = numpy.where(ready[..., None], held, 0.0)
+        held = held - now
+        x_s, n_s, x_c, n_c = (now[..., i] for i in range(4))
+        slow, fast = _ratio(slow_x, slow_n), _ratio(fast_x, fast_n, like=_ratio(slow_x, slow_n))
+        own = _ratio(own_x, own_n, like=fast)
+        rows.append(numpy.stack((x_s, n_s, x_c, n_c, slow, fast, own), axis=-1))
+        decay = numpy.where(ready, _DECAY, 1.0)
+        slow_x, slow_n = slow_x + x_s, slow_n + n_s
+        fast_x, fast_n = decay * fast_x + x_s, decay * fast_n + n_s
+        own_x, own_n = decay * own_x + x_c, decay * own_n + n_c
+    table = numpy.array(rows).reshape((*blocks.n_c.shape, 7))
+    played = Played(Counts(*(table[..., i] for i in range(4))), *(table[..., i] for i in range(4, 7)))
+    memory = replace(
+        memory, held=held, slow_x=slow_x, slow_n=slow_n, fast_x=fast_x, fast_n=fast_n, own_x=own_x, own_n=own_n
+    )
+    return memory, played
+
+
+def _ratio(x: Array, n: Array, *, like: Array | None = None) -> Array:
+    """Return a ratio for a guess, pulled by a few requests towards 1 % or towards another ratio."""
+    if like is None:
+        return numpy.clip((x + _PRIOR[0]) / (n + _PRIOR[1]), _LEAST, 1.0 - _LEAST)
+    return numpy.clip((x + 4.0 * like) / (n + 4.0), _LEAST, 1.0 - _LEAST)
+
+
+def _growth(lanes: Lanes, memory: Memory, played: Played) -> Array:
+    """Return the factor of every bet in every block, (T, ..., lanes, bets): tempered, hedged and capped."""
+    stable, candidate, line, against = _guesses(lanes, played)
+    counts = Counts(*(part[..., None] for part in played.counts))
+    guess = Guess(stable, candidate)
+    value = kernel.log_e(counts=counts, guess=guess, line=line)
+    beyond = candidate > line.at(stable)
+    value = numpy.where(beyond == against, value, 0.0)
+    n_s, n_c = played.counts.n_s, played.counts.n_c
+    phi = tempering(memory.noise, memory.floor, n_s=n_s, n_c=n_c)
+    log_cap = numpy.where(against, *(numpy.log(cap)[..., None] for cap in caps(lanes)))
+    tempered = numpy.exp(numpy.minimum(value / phi[..., None], log_cap + 1.0))
+    grown: Array = numpy.minimum((1.0 - HEDGE) + HEDGE * tempered, numpy.exp(log_cap))
+    return grown
+
+
+def tempering(noise: Array, floor: Array, *, n_s: Array, n_c: Array) -> Array:
+    """Return phi: how many times more variance a block's contrast has than independent requests give it."""
+    return numpy.maximum(floor, 1.0 + 2.0 * noise * n_s * n_c / numpy.maximum(n_s + n_c, 1.0))
+
+
+def caps(lanes: Lanes) -> tuple[Array, Array]:
+    """Return the most that one block may multiply a bet of FAIL and of PASS by, so that no few blocks decide."""
+    fail = (1.0 / (lanes.alpha * lanes.weight * START_FAIL)) ** (1.0 / LEAST_BLOCKS)
+    accept = numpy.full_like(fail, (1.0 / (lanes.beta * START_PASS)) ** (1.0 / LEAST_BLOCKS))
+    return fail, accept
+
+
+def _guesses(lanes: Lanes, played: Played) -> tuple[Array, Array, Line, NDArray[numpy.bool_]]:
+    """Return, with bets as the last axis, both guessed ratios, the line, and whether the bet is against."""
+    slow, fast, own = played.slow, played.fast, played.own
+    stable: list[Array] = []
+    candidate: list[Array] = []
+    for base in (slow, fast):
+        odds = lanes.fail.at(base)
+        odds = numpy.clip(odds, _LEAST, 1.0 - _LEAST)
+        odds = odds / (1.0 - odds)
+        for factor in FAIL_ODDS:
+            stable.append(base)
+            candidate.append(factor * odds / (1.0 + factor * odds))
+    stable.append(fast)
+    candidate.append(own)
+    for base in (slow, fast):
+        for place in PASS_PLACES:
+            stable.append(base)
+            candidate.append(base + place * (lanes.accept.at(base) - base))
+    stable.append(fast)
+    candidate.append(own)
+    against = numpy.arange(len(stable)) < FAIL_BETS
+    a, r = (numpy.where(against, f[..., None], p[..., None]) for f, p in zip(lanes.fail, lanes.accept, strict=True))
+    return numpy.stack(stable, axis=-1), numpy.stack(candidate, axis=-1), Line(a, r), against
+
+
+def _invest(memory: Memory, growth: Array, ready: Array) -> Memory:
+    """Put cash into the bets, then let the block multiply them."""
+    fail_in = numpy.where(memory.fail_played == 0.0, START_FAIL, HAZARD) * memory.fail_cash * ready
+    pass_in = numpy.where(memory.pass_played == 0.0, START_PASS, HAZARD) * memory.pass_cash * ready
+    factor = numpy.where(ready[..., None], growth, 1.0)
+    fail = factor[..., :FAIL_BETS] * (memory.fail_bets + fail_in[..., None] / FAIL_BETS)
+    accept = factor[..., FAIL_BETS:] * (memory.pass_bets + pass_in[..., None] / (growth.shape[-1] - FAIL_BETS))
+    after = replace(
+        memory,
+        fail_cash=memory.fail_cash - fail_in,
+        fail_bets=numpy.minimum(fail, MOST_WEALTH),
+        fail_played=memory.fail_played + ready,
+        pass_cash=memory.pass_cash - pass_in,
+        pass_bets=numpy.minimum(accept, MOST_WEALTH),
+        pass_played=memory.pass_played + ready,
+    )
+    return replace(after, pass_best=numpy.maximum(memory.pass_best, after.pass_e))

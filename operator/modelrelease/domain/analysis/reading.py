@@ -1,0 +1,77 @@
+"""From blocks to arrays: what each metric counted in each block, and what made no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+
+from modelrelease.domain.analysis.kernel import Counts
+from modelrelease.domain.analysis.metrics import CountsError, Metric
+from modelrelease.domain.observed import Arm, Block
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """The blocks of one look. Counts have shape (T, 2 * metrics): live lanes, then mirrored ones."""
+
+    counts: Counts
+    blocks: int
+    requests: tuple[float, float]  # candidate's and stable's
+    shadowed: bool  # there were answers to mirrored requests
+    problems: dict[str, str]  # metric -> what was wrong with its counts
+
+
+def counted(metric: Metric, arm: Arm) -> tuple[float, float]:
+    """Return bad and all of one arm; nothing where they make no sense."""
+    try:
+        return metric.count(arm)
+    except CountsError:
+        return 0.0, 0.0
+
+
+def read(known: Sequence[Metric], blocks: Sequence[Block], *, unheard: int = 0) -> Look:
+    """Return the counts of blocks. A metric whose counts make no sense in a block counts nothing in it.
+
+    The first `unheard` blocks chose the latency bounds and are no evidence about them.
+    """
+    problems: dict[str, str] = {}
+    rows = [_row(known, block, problems, heard=place >= unheard) for place, block in enumerate(blocks)]
+    table = numpy.array(rows, dtype=float).reshape(len(blocks), 2 * len(known), 4)
+    shadowed = any(block.shadow.requests > 0 for block in blocks)
+    sound = [b for b in blocks if 0 <= b.candidate.requests < numpy.inf and 0 <= b.stable.requests < numpy.inf]
+    return Look(
+        counts=Counts(*(table[:, :, i] for i in range(4))),
+        blocks=len(blocks),
+        requests=(sum(b.candidate.requests for b in sound), sum(b.stable.requests for b in sound)),
+        shadowed=shadowed,
+        problems=problems,
+    )
+
+
+_NOTHING = (0.0, 0.0, 0.0, 0.0)
+
+
+def _row(known: Sequence[Metric], block: Block, problems: dict[str, str], *, heard: bool) -> list[tuple[float, ...]]:
+    live, mirrored = [], []
+    for metric in known:
+        if metric.latency and not heard:
+            live.append(_NOTHING)
+            mirrored.append(_NOTHING)
+            continue
+        found = {}
+        for name, arm in (("stable", block.stable), ("the candidate", block.candidate), ("the mirror", block.shadow)):
+            try:
+                found[name] = metric.count(arm)
+            except CountsError as error:
+                found[name] = (0.0, 0.0)
+                problems[metric.name] = f"{name}'s {error} (block of {block.start:%H:%M:%S})"
+        stable, candidate, shadow = found.values()
+        if metric.margin is None:  # one-sample: as many imagined requests of stable keep the tempering's formula right
+            live.append((0.0, candidate[1], *candidate))
+            mirrored.append((0.0, shadow[1], *shadow))
+        else:
+            live.append((*stable, *candidate) if candidate[1] > 0 or stable[1] > 0 else _NOTHING)
+            mirrored.append((*stable, *shadow) if shadow[1] > 0 else _NOTHING)
+    return [*live, *mirrored]
