@@ -37,7 +37,7 @@ class Fault:
     """What is wrong with the candidate, from `onset` until `end`.
 
     With `after_weight` its clock starts when the candidate gets at least that percentage of
-    the traffic (100: in the bake): the adversary who waits until it hurts.
+    the traffic (100: in the bake, hold-back or not): the adversary who waits until it hurts.
     """
 
     kind: FaultKind = FaultKind.ERRORS

@@ -52,19 +52,30 @@ class Serving:
     rng: np.random.Generator
     log: list[Shares] = field(default_factory=lambda: [Shares(since=-math.inf)])
     counted: dict[Version, list[Row]] = field(default_factory=lambda: {version: [] for version in Version})
+    fault_since: float = math.inf  # when the clock of a late fault started
 
     def change(self, new: Shares) -> None:
         """Take new shares from a moment on; what is before it has been served."""
         self.serve(new.since)
         self.log.append(new)
+        late = self.tape.late_fault
+        if late is not None and late.begins(new.candidate):
+            self.fault_since = min(self.fault_since, new.since)
 
     def serve(self, until: float) -> None:
         """Count everything up to a moment, row by row in the order of time."""
         for version in Version:
             counted, rows = self.counted[version], self.tape.rows[version]
             while len(counted) < len(rows) and rows[len(counted)].t <= until:
-                row = rows[len(counted)]
+                row = self._as_it_is(version, len(counted))
                 counted.append(thin(row, self._average(version, row.t), self.rng))
+
+    def _as_it_is(self, version: Version, index: int) -> Row:
+        """Return a version's row, the one with the fault where that is in force."""
+        row, late = self.tape.rows[version][index], self.tape.late_fault
+        if late is None or version not in late.rows or not late.active(row.t, self.fault_since):
+            return row
+        return late.rows[version][index]
 
     def _average(self, version: Version, end: float) -> float:
         """Return a version's average share over the interval that ends at a moment."""

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from modelrelease.simulate.scenario import Fault
 from modelrelease.simulate.traffic import Counts, Traffic
 
 # Where nobody measured latency all answers are taken to be within this bound: no verdict can blame it.
 ASSUMED_BOUND = 1.0
+MOST_HOLDBACK = 5  # percent of the traffic that stay on stable in a bake
 
 
 class Version(StrEnum):
@@ -45,6 +47,23 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LateFault:
+    """A fault that waits for the candidate to have so much traffic: the rows with it, one for each without."""
+
+    fault: Fault
+    rows: Mapping[Version, tuple[Row, ...]]
+
+    def begins(self, share: float) -> bool:
+        """Tell whether its clock starts at this share of the traffic; 100 % is the bake, whatever it holds back."""
+        return 100.0 * share >= min(self.fault.after_weight, 100 - MOST_HOLDBACK)
+
+    def active(self, t: float, started: float) -> bool:
+        """Tell whether it is in force in the interval that ends at `t`."""
+        end = math.inf if self.fault.end is None else self.fault.end
+        return self.fault.onset < t - started <= end
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tape:
     """All rows of each version, by time. `scrape` is the length of an interval in seconds, `bounds` are in ms."""
 
@@ -52,6 +71,7 @@ class Tape:
     scrape: float
     bounds: tuple[float, ...] = (ASSUMED_BOUND,)
     classes: tuple[str, ...] = ()
+    late_fault: LateFault | None = None
     notes: tuple[str, ...] = ()  # what was assumed, for people
 
     @property
@@ -61,37 +81,46 @@ class Tape:
 
 
 def of_traffic(traffic: Traffic, replication: int) -> Tape:
-    """Return one replication of a scenario's traffic; candidate and shadow with the fault on its own clock."""
+    """Return one replication of a scenario's traffic."""
+    scenario, fault = traffic.scenario, traffic.scenario.fault
+    late = None
+    if fault is not None and fault.after_weight and traffic.faulty is not None and traffic.faulty_shadow is not None:
+        faulty = {Version.CANDIDATE: traffic.faulty, Version.SHADOW: traffic.faulty_shadow}
+        late = LateFault(fault=fault, rows=_all_rows(traffic, replication, faulty))
     arms = {Version.STABLE: traffic.stable, Version.CANDIDATE: traffic.candidate, Version.SHADOW: traffic.shadow}
-    return tape_of(traffic, replication, arms)
+    return Tape(
+        rows=_all_rows(traffic, replication, arms),
+        scrape=scenario.scrape,
+        bounds=traffic.bounds or (ASSUMED_BOUND,),
+        late_fault=late,
+        notes=() if traffic.bounds else ("the scenario has no latency: all answers are taken to be fast",),
+    )
 
 
-def tape_of(traffic: Traffic, replication: int, arms: Mapping[Version, Counts]) -> Tape:
-    """Return a tape of some arms of a scenario's traffic; stable has the history alone."""
-    bounds = traffic.bounds or (ASSUMED_BOUND,)
-    rows = {
+def _all_rows(traffic: Traffic, replication: int, arms: Mapping[Version, Counts]) -> Mapping[Version, tuple[Row, ...]]:
+    """Return the rows of some arms; stable alone has a history."""
+    return {
         version: tuple(_rows(traffic, counts, replication, since=0 if version is Version.STABLE else traffic.first))
         for version, counts in arms.items()
     }
-    notes = () if traffic.bounds else ("the scenario has no latency: all answers are taken to be fast",)
-    return Tape(rows=rows, scrape=traffic.scenario.scrape, bounds=bounds, notes=notes)
 
 
 def _rows(traffic: Traffic, counts: Counts, replication: int, *, since: int) -> list[Row]:
     requests, failures = counts.requests[:, replication].tolist(), counts.failures[:, replication].tolist()
     within = None if counts.latency is None else counts.latency[:, replication].tolist()
-    several = traffic.scenario.pods > 1
+    several, there = traffic.scenario.pods > 1, traffic.there.tolist()
     return [
         Row(
             t=float(t),
             pod=f"pod-{pod}" if several else "",
             requests=total,
             failures=failures[index][pod],
-            within=(total, total) if within is None else tuple(within[index][pod]),
+            within=plain_histogram(total) if within is None else tuple(within[index][pod]),
         )
         for index, t in enumerate(traffic.times.tolist())
         if index >= since
         for pod, total in enumerate(requests[index])
+        if there[index][pod]
     ]
 
 

@@ -88,6 +88,11 @@ class Traffic:
         """The upper bounds of the latency buckets in ms, without the infinite one."""
         return self.scenario.latency.bounds if self.scenario.latency else ()
 
+    @property
+    def there(self) -> Flags:
+        """Which pods there are at each scrape (T, P)."""
+        return _shares(self.scenario, self.times) > 0.0
+
     def arms(self, started: ArrayLike = 0.0) -> tuple[Counts, Counts]:
         """Return candidate and shadow with the fault in force where its clock says so.
 
