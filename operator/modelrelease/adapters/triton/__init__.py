@@ -1,5 +1,6 @@
-"""The candidate's Triton: is it ready, is it the model that was built, and does it answer sensibly."""
+"""A revision's Triton: is it ready, is it the model that was built, and does it answer as it should."""
 
+from modelrelease.adapters.triton.golden import GoldenAnswers, GoldenProber
 from modelrelease.adapters.triton.prober import TritonProber
 
-__all__ = ["TritonProber"]
+__all__ = ["GoldenAnswers", "GoldenProber", "TritonProber"]

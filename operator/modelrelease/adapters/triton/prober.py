@@ -6,32 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from modelrelease.adapters.triton.connection import (
+    DEADLINE_SECONDS,
+    channel,
+    said,
+    slot_address,
+    transport,
+    unreachable,
+)
 from modelrelease.adapters.triton.served import check
 from modelrelease.adapters.triton.smoke import smoke
 from modelrelease.adapters.triton.trouble import Trouble
-from modelrelease.domain import naming
 from modelrelease.domain.observed import Meta, ProbeResult, Record, Slot
 from modelrelease.domain.spec import Spec
-
-DEADLINE_SECONDS = 5.0
-GRPC_PORT = 8001
-
-_LARGEST_MESSAGE = 2**31 - 1
-_CHANNEL = [
-    ("grpc.max_send_message_length", _LARGEST_MESSAGE),
-    ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
-    ("grpc.enable_http_proxy", 0),
-    # A connection of its own: a shared one remembers that the last attempt failed, and to which pod it went.
-    ("grpc.use_local_subchannel_pool", 1),
-]
-# Answers of the transport, not of the model: another try may go well.
-_TRANSPORT = ("StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED", "StatusCode.CANCELLED")
-_SAID = 300
 
 
 def preview_address(meta: Meta) -> str:
     """Return where the candidate's pods answer before they have traffic."""
-    return f"{naming.service(meta.name, Slot.PREVIEW)}.{meta.namespace}.svc:{GRPC_PORT}"
+    return slot_address(meta, Slot.PREVIEW)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +41,7 @@ class TritonProber:
 
         address = self.address(meta)
         try:
-            async with aio.InferenceServerClient(address, channel_args=_CHANNEL) as client:
+            async with aio.InferenceServerClient(address, channel_args=channel()) as client:
                 await self._ask(client, spec=spec, record=record)
         except Trouble as trouble:
             return ProbeResult(revision=record.revision, ready=False, problem=trouble.problem)
@@ -81,12 +73,8 @@ class TritonProber:
 
 
 def _translated(error: Any, *, address: str, deadline: float) -> Trouble:
-    said = " ".join(str(error.message()).split())[:_SAID]
-    if error.status() == "StatusCode.DEADLINE_EXCEEDED":
-        message = f"Triton at {address} did not answer within {deadline:g} s: look at the load and the log of its pod"
-        return Trouble(reason="TritonTooSlow", message=message)
-    if error.status() in _TRANSPORT:
-        message = f"Triton at {address} can't be reached ({said}): look at its pod, and at the NetworkPolicies"
-        return Trouble(reason="TritonUnreachable", message=message)
-    message = f"the model fails its smoke test: Triton answers {said!r} to a request as the model's contract has it"
+    if transport(error):
+        return unreachable(error, address=address, deadline=deadline)
+    answer = said(error)
+    message = f"the model fails its smoke test: Triton answers {answer!r} to a request as the model's contract has it"
     return Trouble(reason="SmokeTestFailed", message=message, fatal=True)

@@ -11,17 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelrelease.adapters.triton.served import dims, fits, told
+from modelrelease.adapters.triton.answers import FLOATS, Answer, BadAnswer, read
+from modelrelease.adapters.triton.served import dims
 from modelrelease.adapters.triton.trouble import Trouble
 from modelrelease.domain.observed import Contract, Tensor
 
-_FLOATS = ("FP16", "FP32", "FP64", "BF16")
 _ANY_LENGTH = 1  # what a dynamic dimension is asked with: the model's warm-up used the same
 
 # The same input gives the same output up to the order in which a GPU adds numbers.
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-4
-
-Answer = dict[str, NDArray[Any]]
 
 
 async def smoke(*, client: Any, model: str, contract: Contract, deadline: float) -> None:
@@ -31,7 +29,7 @@ async def smoke(*, client: Any, model: str, contract: Contract, deadline: float)
         Trouble: an answer is not as promised, not finite, or not the same the second time.
 
     """
-    answers = []
+    answers: list[Answer] = []
     for zero in (True, False, True):
         inputs = [_input(tensor, lead=_lead(contract), zero=zero) for tensor in contract.inputs]
         result = await client.infer(model, inputs, model_version="1", client_timeout=deadline)
@@ -72,28 +70,16 @@ def _value(datatype: str, *, zero: bool) -> float | bytes | bool:
         return b"" if zero else b"1"
     if zero:
         return 0
-    if datatype in _FLOATS:
+    if datatype in FLOATS:
         return 0.5
     return 128 if datatype == "UINT8" else 1  # grey in an image; valid as a token or an index
 
 
 def _output(result: Any, tensor: Tensor, contract: Contract, what: str) -> NDArray[Any]:
-    head = result.get_output(tensor.name)
-    if head is None:
-        raise _failed(f"asked with {what}, it gives no output {tensor.name}")
-    wanted = dims(tensor, lead=_lead(contract))
-    if head.datatype != tensor.datatype or not fits(head.shape, wanted):
-        found = told(head.datatype, head.shape)
-        raise _failed(f"asked with {what}, output {tensor.name} is {found} and not {told(tensor.datatype, wanted)}")
-    value: NDArray[Any] = result.as_numpy(tensor.name)
-    if tensor.datatype in _FLOATS:
-        value = value.astype(np.float64)
-        if not np.isfinite(value).all():
-            wrong = np.count_nonzero(~np.isfinite(value))
-            raise _failed(
-                f"asked with {what}, {wrong} of the {value.size} numbers of output {tensor.name} are NaN or inf"
-            )
-    return value
+    try:
+        return read(result, tensor, shape=dims(tensor, lead=_lead(contract)))
+    except BadAnswer as bad:
+        raise _failed(f"asked with {what}, {bad}") from None
 
 
 def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:

@@ -8,6 +8,6 @@ from modelrelease.domain.observed import Problem
 class Trouble(Exception):  # noqa: N818 - carries a problem out of the probe, never leaves this package
     """The probe ends here. `fatal` ends the attempt: the same model would answer the same again."""
 
-    def __init__(self, *, reason: str, message: str, fatal: bool = False) -> None:
+    def __init__(self, *, reason: str, message: str, fatal: bool = False, waiting: bool = False) -> None:
         super().__init__(message)
-        self.problem = Problem(reason=reason, message=message, fatal=fatal)
+        self.problem = Problem(reason=reason, message=message, fatal=fatal, waiting=waiting)

@@ -1,0 +1,132 @@
+"""Asking one pod golden requests over one connection, and what comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from modelrelease.adapters.triton.answers import Answer, BadAnswer, Fault, read
+from modelrelease.adapters.triton.connection import said, too_slow, transport, unreachable
+from modelrelease.adapters.triton.differences import wrong
+from modelrelease.adapters.triton.golden_set import GoldenRequest
+from modelrelease.adapters.triton.served import check, dims
+from modelrelease.adapters.triton.trouble import Trouble
+from modelrelease.domain.observed import Contract
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one request: an answer, or what is wrong with it."""
+
+    seconds: float
+    answer: Answer | None = None
+    fault: Fault | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asker:
+    """An open connection to a pod of one revision. The imports in its methods take a quarter of a second."""
+
+    client: Any
+    address: str
+    model: str
+    contract: Contract
+    deadline: float  # of each call
+
+    async def ask(self, request: GoldenRequest, *, tolerance: float | None) -> Outcome:
+        """Ask one request; once more if something is wrong. `tolerance` None takes any numbers.
+
+        Raises:
+            Trouble: the pod can't be reached, which says nothing of the model.
+
+        """
+        first = await self._try(request, tolerance)
+        return first if first.fault is None else await self._try(request, tolerance)
+
+    async def config(self) -> Any:
+        """Return the model's configuration as the pod has it.
+
+        Raises:
+            Trouble: the pod can't be reached, or has not loaded the model.
+
+        """
+        return (await self._about(self.client.get_model_config)).config
+
+    async def changed(self, *, max_batch_size: int) -> str | None:
+        """Return how the served model differs from the contract, confirmed by a second look; None where it does not.
+
+        Raises:
+            Trouble: the pod can't be reached, or has not loaded the model.
+
+        """
+        for _ in range(2):
+            metadata = await self._about(self.client.get_model_metadata)
+            try:
+                check(
+                    contract=self.contract,
+                    metadata=metadata,
+                    max_batch_size=max_batch_size,
+                    wanted_batch_size=max_batch_size,
+                )
+            except Trouble as trouble:
+                difference = trouble.problem.message
+            else:
+                return None
+        return difference
+
+    async def _about(self, question: Callable[..., Awaitable[Any]]) -> Any:
+        from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+
+        try:
+            return await question(self.model, "1", client_timeout=self.deadline)
+        except InferenceServerException as error:
+            if transport(error):
+                raise self._unreachable(error) from None
+            message = f"Triton at {self.address} does not tell of model {self.model} ({said(error)})"
+            raise Trouble(reason="ModelNotReady", message=message, waiting=True) from None
+
+    def _unreachable(self, error: Any) -> Trouble:
+        return unreachable(error, address=self.address, deadline=self.deadline, waiting=True)
+
+    async def _try(self, request: GoldenRequest, tolerance: float | None) -> Outcome:
+        started = time.perf_counter()
+        answer: Answer | None = None
+        try:
+            result = await self._infer(request)
+            seconds = time.perf_counter() - started
+            lead = (request.rows,) if self.contract.batchable else ()
+            answer = {
+                tensor.name: read(result, tensor, shape=dims(tensor, lead=lead)) for tensor in self.contract.outputs
+            }
+            _agrees(answer, request, tolerance)
+        except BadAnswer as bad:
+            return Outcome(seconds=time.perf_counter() - started, answer=answer, fault=bad.fault, message=str(bad))
+        return Outcome(seconds=seconds, answer=answer)
+
+    async def _infer(self, request: GoldenRequest) -> Any:
+        from tritonclient.grpc import InferInput  # type: ignore[import-untyped]
+        from tritonclient.utils import InferenceServerException
+
+        inputs = []
+        for tensor in self.contract.inputs:
+            value = request.inputs[tensor.name]
+            inputs.append(InferInput(tensor.name, list(value.shape), tensor.datatype))
+            inputs[-1].set_data_from_numpy(value)
+        try:
+            return await self.client.infer(self.model, inputs, model_version="1", client_timeout=self.deadline)
+        except InferenceServerException as error:
+            if too_slow(error):
+                raise BadAnswer(Fault.SILENT, f"there is no answer within {self.deadline:g} s") from None
+            if transport(error):
+                raise self._unreachable(error) from None
+            raise BadAnswer(Fault.ERROR, f"Triton answers {said(error)!r}") from None
+
+
+def _agrees(answer: Answer, request: GoldenRequest, tolerance: float | None) -> None:
+    if tolerance is None:
+        return
+    if (difference := wrong(answer, request.expected, tolerance=tolerance)) is not None:
+        raise BadAnswer(Fault.WRONG, difference)

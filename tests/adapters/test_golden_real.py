@@ -1,0 +1,258 @@
+"""`GoldenProber` against a real Triton: what neither it nor a gateway counts as a failure is found."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from modelrelease.adapters.triton import GoldenAnswers, GoldenProber
+from modelrelease.adapters.triton.connection import slot_address
+from modelrelease.domain.observed import BuildResult, Contract, GoldenCheck, Meta, Record, Slot, Tensor
+from modelrelease.domain.status import Artifact
+
+from tests.adapters import golden_sets
+from tests.adapters.models import CONTRACT, IMAGE, SCORES, put
+from tests.model_builder import servers
+
+META = Meta(name="digits", namespace="vision", uid="u", generation=1, resource_version="1")
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Triton]:
+    with servers.triton(tmp_path_factory.mktemp("triton")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Triton]:
+    with servers.triton(tmp_path_factory.mktemp("other")) as server:
+        yield server
+
+
+def record(revision: str = "r1", contract: Contract = CONTRACT) -> Record:
+    result = BuildResult(artifact=Artifact(uri="x", digest="sha256:x"), contract=contract, metrics={})
+    return Record(revision=revision, artifact_key="k", version="1", result=result, template="", created=NOW)
+
+
+async def ask(
+    server: servers.Triton,
+    model: str,
+    contract: Contract = CONTRACT,
+    *,
+    stable: Record | None = None,
+    deadline: float = 5.0,
+) -> GoldenAnswers:
+    prober = GoldenProber(address=lambda _meta, _slot: server.grpc, deadline=deadline)
+    return await prober.ask(meta=META, model=model, candidate=record(contract=contract), stable=stable, now=NOW)
+
+
+async def check(server: servers.Triton, model: str, contract: Contract = CONTRACT, **how: float) -> GoldenCheck:
+    (found,) = (await ask(server, model, contract, **how)).checks  # type: ignore[arg-type]
+    assert (found.revision, found.at) == ("r1", NOW)
+    return found
+
+
+def serve(server: servers.Triton, name: str, **how: object) -> None:
+    put(server, name, **{"more": golden_sets.carrying(golden_sets.packed()), **how})  # type: ignore[arg-type]
+
+
+def test_each_revision_is_asked_through_its_own_service() -> None:
+    assert slot_address(META, Slot.PREVIEW) == "digits-preview.vision.svc:8001"
+    assert slot_address(META, Slot.STABLE) == "digits-stable.vision.svc:8001"
+
+
+@pytest.mark.real
+async def test_right_answers(triton: servers.Triton) -> None:
+    serve(triton, "right", body="out += np.float32(5e-4)")  # within the tolerance
+    found = await check(triton, "right")
+    assert (found.asked, found.failed, found.not_finite, found.wrong, found.message) == (3, 0, 0, 0, "")
+    assert found.problem is None
+    assert found.latency_ms is not None and 0 < found.latency_ms < 5000
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "body", "expected", "said"),
+    [
+        ("wrong", "out[image.max() > 1.5] += 2", (0, 0, 2), "request 2 of 3, asked twice: output scores is off by 2,"),
+        ("nan", "out[0, 3] = np.nan", (0, 3, 0), "request 1 of 3, asked twice: 1 of the 10 numbers of output scores"),
+        ("raises", "raise RuntimeError('no weights')", (3, 0, 0), "Triton answers"),
+        # Triton counts this one as a success.
+        ("says", "return pb.InferenceResponse(error=pb.TritonError('no memory'))", (3, 0, 0), "no memory"),
+        ("narrow", "out = out[:, :7]", (3, 0, 0), "output scores is FP32[1,7] and not FP32[1,10]"),
+        ("flat", "out = out[0]", (3, 0, 0), ""),
+        ("silent", "return pb.InferenceResponse(output_tensors=[])", (3, 0, 0), "scores"),
+    ],
+)
+async def test_each_kind_of_failure_is_found(
+    triton: servers.Triton, name: str, body: str, expected: tuple[int, int, int], said: str
+) -> None:
+    serve(triton, name, body=body)
+    found = await check(triton, name)
+    assert (found.asked, found.failed, found.not_finite, found.wrong) == (3, *expected)
+    assert said in found.message
+    assert found.problem is None
+
+
+@pytest.mark.real
+async def test_a_model_that_hangs_is_given_up_after_two_tries(triton: servers.Triton) -> None:
+    serve(triton, "hangs", body="time.sleep(2)")
+    found = await check(triton, "hangs", deadline=0.5)
+    assert (found.asked, found.failed, found.latency_ms) == (1, 1, None)
+    assert found.message == "golden request 1 of 1, asked twice: there is no answer within 0.5 s"
+
+
+@pytest.mark.real
+async def test_a_dead_backend_is_found_although_the_server_says_that_it_is_ready(triton: servers.Triton) -> None:
+    serve(triton, "dead", body="os._exit(1)")
+    found = await check(triton, "dead", deadline=30)
+    for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/dead/ready"):
+        answer = await asyncio.to_thread(urllib.request.urlopen, f"{triton.http}{path}")
+        assert answer.status == 200, path
+        answer.close()
+    assert (found.asked, found.failed, found.problem) == (3, 3, None)
+    assert "Triton answers" in found.message
+
+
+@pytest.mark.real
+async def test_a_failure_that_does_not_come_again_is_none(triton: servers.Triton) -> None:
+    serve(triton, "once", body="out[0, 0] += np.nan if self.calls == 2 else 9.0 if self.calls == 4 else 0.0")
+    found = await check(triton, "once")
+    assert (found.asked, found.failed, found.not_finite, found.wrong, found.message) == (3, 0, 0, 0, "")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "contract", "said"),
+    [
+        ("output", replace(CONTRACT, outputs=(replace(SCORES, shape=(12,)),)), "output scores is FP32[-1,10]"),
+        ("input", replace(CONTRACT, inputs=(IMAGE, Tensor(name="mask", datatype="BOOL", shape=()))), "mask is missing"),
+    ],
+)
+async def test_a_changed_schema_fails_every_request(
+    triton: servers.Triton, name: str, contract: Contract, said: str
+) -> None:
+    made = golden_sets.case(1.0)
+    made["response"]["outputs"][0] |= {"shape": [1, 12], "data": [1.0] * 12} if name == "output" else {}
+    if name == "input":
+        made["request"]["inputs"].append({"name": "mask", "datatype": "BOOL", "shape": [1], "data": [True]})
+    serve(triton, name, more=golden_sets.carrying(golden_sets.packed(made, made)))
+    found = await check(triton, name, contract)
+    assert (found.asked, found.failed) == (2, 2)
+    assert said in found.message
+
+
+@pytest.mark.real
+async def test_differences_from_stable_are_told_as_numbers(triton: servers.Triton, other: servers.Triton) -> None:
+    serve(triton, "twice", body="out[:, 3] += np.float32(0.25 if image.max() > 2.5 else 0)")
+    serve(other, "twice")
+    addresses = {Slot.PREVIEW: triton.grpc, Slot.STABLE: other.grpc}
+    prober = GoldenProber(address=lambda _meta, slot: addresses[slot])
+    found = await prober.ask(meta=META, model="twice", candidate=record(), stable=record("r0"), now=NOW)
+    assert [(one.revision, one.asked, one.wrong) for one in found.checks] == [("r1", 3, 1), ("r0", 3, 0)]
+    compared = found.compared
+    assert compared is not None
+    assert (compared.candidate, compared.stable, compared.at) == ("r1", "r0", NOW)
+    assert (compared.rows, compared.choices, compared.changed) == (6, 6, 4)
+    assert compared.largest == pytest.approx(0.25)
+    assert compared.mean == pytest.approx(0.25 * 4 / 60)
+    assert compared.message == (
+        "candidate and stable, asked the same 6 golden rows, differ by 0.25 at most and 0.0167 on average, "
+        "and choose another value 4 of 6 times"
+    )
+
+
+@pytest.mark.real
+async def test_stable_without_golden_requests_is_still_compared_with(
+    triton: servers.Triton, other: servers.Triton
+) -> None:
+    serve(triton, "first")
+    put(other, "first")
+    addresses = {Slot.PREVIEW: triton.grpc, Slot.STABLE: other.grpc}
+    prober = GoldenProber(address=lambda _meta, slot: addresses[slot])
+    found = await prober.ask(meta=META, model="first", candidate=record(), stable=record("r0"), now=NOW)
+    assert [one.problem.reason if one.problem else "" for one in found.checks] == ["", "GoldenSetAbsent"]
+    assert found.compared is not None
+    assert (found.compared.rows, found.compared.largest, found.compared.changed) == (6, 0, 0)
+
+
+@pytest.mark.real
+async def test_another_schema_is_not_compared(triton: servers.Triton) -> None:
+    serve(triton, "changed")
+    other = replace(CONTRACT, inputs=(replace(IMAGE, shape=(9, 9)),))
+    found = await ask(triton, "changed", stable=record("r0", other))
+    assert found.compared is None
+    assert [one.asked for one in found.checks] == [3, 0]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "more", "reason", "waiting", "said"),
+    [
+        ("bare", "", "GoldenSetAbsent", False, "the pods of revision r1 carry no golden requests: an older puller"),
+        ("garbled", golden_sets.carrying("eA==!"), "GoldenSetMalformed", False, "it is not zlib data in base64"),
+        ("none", golden_sets.carrying(golden_sets.packed(golden_sets.case(1, rows=9))), "GoldenSetEmpty", False, "9 r"),
+        ("moved", golden_sets.carrying("", revision="r2"), "OtherRevision", True, "r2 answers where r1 is expected"),
+        ("absent", None, "ModelNotReady", True, "does not tell of model absent"),
+    ],
+)
+async def test_nothing_to_ask_is_a_sentence_and_no_failure(
+    triton: servers.Triton, name: str, more: str | None, reason: str, waiting: bool, said: str
+) -> None:
+    if more is not None:
+        put(triton, name, more=more)
+    found = await check(triton, name)
+    assert (found.asked, found.failed) == (0, 0)
+    assert found.problem is not None
+    assert (found.problem.reason, found.problem.waiting) == (reason, waiting)
+    assert said in found.problem.message
+
+
+@pytest.mark.real
+async def test_requests_larger_than_a_batch_are_not_asked(triton: servers.Triton) -> None:
+    serve(triton, "small", batch=2)
+    found = await check(triton, "small")
+    assert (found.asked, found.failed) == (2, 0)
+
+
+async def test_nobody_listens(tmp_path: Path) -> None:
+    (port,) = servers.free_ports(1)
+    nobody = servers.Triton(repository=tmp_path, http="", grpc=f"127.0.0.1:{port}", metrics="", home=tmp_path)
+    found = await check(nobody, "m")
+    assert found.asked == 0
+    assert found.problem is not None
+    assert (found.problem.reason, found.problem.waiting) == ("TritonUnreachable", True)
+
+
+@pytest.mark.real
+async def test_a_run_ends_when_its_time_is_over(triton: servers.Triton) -> None:
+    serve(triton, "slow")
+    prober = GoldenProber(address=lambda _meta, _slot: triton.grpc, most=0)
+    found = await prober.ask(meta=META, model="slow", candidate=record(), stable=None, now=NOW)
+    assert (found.checks[0].asked, found.checks[0].failed) == (1, 0)
+
+
+@pytest.mark.real
+async def test_a_run_that_is_called_off_leaves_no_connection(
+    triton: servers.Triton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tritonclient.grpc import aio
+
+    closed = []
+    close = aio.InferenceServerClient.close
+
+    async def counted_close(self: object) -> None:
+        closed.append(self)
+        await close(self)
+
+    monkeypatch.setattr(aio.InferenceServerClient, "close", counted_close)
+    serve(triton, "called-off", body="time.sleep(1)")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(ask(triton, "called-off"), 0.3)
+    assert len(closed) == 1
