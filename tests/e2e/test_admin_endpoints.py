@@ -29,6 +29,9 @@ _REFUSED = (
     ("GET", "/v2/cudasharedmemory/status"),
     ("POST", "/v2/cudasharedmemory/region/x/register"),
     ("GET", f"/v2/models/{MODEL}/stats"),
+    # The configuration carries the golden requests: rows of somebody's data.
+    ("GET", f"/v2/models/{MODEL}/config"),
+    ("GET", f"/v2/models/{MODEL}/versions/1/config"),
     ("DELETE", f"/v2/models/{MODEL}"),
     # The same by another spelling.
     ("POST", "/v2/./repository/index"),
@@ -49,6 +52,7 @@ _GRPC_REFUSED = (
     ("SystemSharedMemoryStatus", service_pb2.SystemSharedMemoryStatusRequest()),
     ("CudaSharedMemoryStatus", service_pb2.CudaSharedMemoryStatusRequest()),
     ("ModelStatistics", service_pb2.ModelStatisticsRequest(name=MODEL)),
+    ("ModelConfig", service_pb2.ModelConfigRequest(name=MODEL)),
 )
 
 

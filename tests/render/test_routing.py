@@ -182,7 +182,7 @@ def test_http_lets_inference_metadata_and_health_of_this_model_through_and_nothi
     open_to = {(match["method"], match["path"]["value"]) for match in matches}
     both = ("/v2/models/digits", "/v2/models/digits/versions/1")
     expected = {("POST", f"{base}/{call}") for base in both for call in ("infer", "generate", "generate_stream")}
-    expected |= {("GET", f"{base}{read}") for base in both for read in ("", "/ready", "/config")}
+    expected |= {("GET", f"{base}{read}") for base in both for read in ("", "/ready")}
     expected |= {("GET", path) for path in ("/v2", "/v2/health/live", "/v2/health/ready")}
     assert open_to == expected
     assert len(matches) <= 64
@@ -195,7 +195,7 @@ def test_grpc_lets_inference_metadata_and_health_through_and_nothing_else() -> N
     assert set(methods) == {
         *("ModelInfer", "ModelStreamInfer"),
         *("ServerLive", "ServerReady", "ServerMetadata"),
-        *("ModelReady", "ModelMetadata", "ModelConfig"),
+        *("ModelReady", "ModelMetadata"),
     }
     assert len(methods) == len(set(methods)) <= 64
 

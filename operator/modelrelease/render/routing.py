@@ -27,9 +27,10 @@ _MIRRORED_TO = (Slot.PREVIEW, Slot.STABLE)
 _MIRROR = "RequestMirror"
 _PERCENT = range(1, 101)
 
-# Inference, metadata and health; whatever administers the server is not reachable from outside.
+# Inference, metadata and health; whatever administers the server is not reachable from outside, nor the model's
+# configuration: it carries the golden requests, which are rows of somebody's data.
 _SERVER_PATHS = ("/v2", "/v2/health/live", "/v2/health/ready")
-_MODEL_READS = ("", "/ready", "/config")
+_MODEL_READS = ("", "/ready")
 _MODEL_CALLS = ("/infer", "/generate", "/generate_stream")
 _GRPC_METHODS = (
     "ModelInfer",
@@ -39,7 +40,6 @@ _GRPC_METHODS = (
     "ServerMetadata",
     "ModelReady",
     "ModelMetadata",
-    "ModelConfig",
 )
 
 
