@@ -144,13 +144,13 @@ class TestEvents:
     async def test_the_same_decision_makes_one_event(self, kube: KubeClient, namespace: str) -> None:
         made = await kube.apply(release(namespace=namespace), manager="tests")
         observed = Observed(meta=meta_of(made), spec=codec.decode(Spec, made["spec"]), status=Status())
-        told = Announce(type="Normal", reason="ReleaseStarted", message="m" * 3000)
+        told = Announce(type="Normal", reason="WeightAccepted", message="m" * 3000)
         body = event(observed, told, number=0, now=datetime.now(UTC))
         await kube.create_event(body)
         await kube.create_event(body)
         about = {"regarding.kind": naming.KIND, "regarding.name": "digits"}
         found = (await kube.list("Event", namespace=namespace, fields=about)).items
-        assert [item["reason"] for item in found] == ["ReleaseStarted"]
+        assert [item["reason"] for item in found] == ["WeightAccepted"]
         later = replace(observed, meta=replace(observed.meta, resource_version="999"))
         await kube.create_event(event(later, told, number=0, now=datetime.now(UTC)))
         assert len((await kube.list("Event", namespace=namespace, fields=about)).items) == 2

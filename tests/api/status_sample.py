@@ -44,6 +44,7 @@ STATUS: dict[str, Any] = {
         "approved": False,
         "skip": False,
         "bakeStartedAt": AT,
+        "bakeEndedAt": AT,
         "mirrorStopped": "the candidate has 40 requests waiting",
         "analysis": {"until": AT, "block": "2s500ms", "bounds": [25.0, 250.0], "state": "AQID"},
         "verdicts": [

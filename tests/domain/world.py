@@ -17,15 +17,19 @@ from modelrelease.domain.observed import (
     FLOOR_PPM,
     PPM,
     Arm,
+    Block,
     BuildResult,
     Contract,
     DeploymentFacts,
     Evidence,
     GatewayFacts,
+    GoldenCheck,
+    History,
     JobFacts,
     JobState,
     Meta,
     Metric,
+    Mirror,
     Observed,
     ProbeResult,
     Problem,
@@ -36,7 +40,17 @@ from modelrelease.domain.observed import (
     SlotFacts,
     Tensor,
 )
-from modelrelease.domain.plan import Plan, Remove, Want, WantDeployment, WantJob, WantRecord, WantRoute, WantSlot
+from modelrelease.domain.plan import (
+    Plan,
+    Remove,
+    Want,
+    WantDeployment,
+    WantJob,
+    WantRecord,
+    WantRoute,
+    WantSlot,
+    Window,
+)
 from modelrelease.domain.spec import (
     Analysis,
     ArtifactStore,
@@ -58,9 +72,12 @@ from modelrelease.domain.spec import (
     Traffic,
     Triton,
 )
-from modelrelease.domain.status import Artifact, Stage, Status
+from modelrelease.domain.status import Artifact, Candidate, Stage, Status
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+SCRAPE = 10.0
+ANALYSIS = Analysis(interval=60, warmup=0, min_duration=1, min_requests=50)
+_BUCKETS = ((5.0, 0.9), (10.0, 0.99), (100.0, 1.0), (float("inf"), 1.0))  # the shares of requests below each bound
 CONTRACT = Contract(inputs=(Tensor(name="image", datatype="FP32", shape=(64,)),), outputs=())
 
 
@@ -83,9 +100,7 @@ def a_spec(version: str = "1", *, replicas: int = 2, steps: tuple[int, ...] = (5
         ),
         rollout=Rollout(
             steps=tuple(Step(weight=weight) for weight in steps),
-            analysis=Analysis(interval=60, min_requests=50),
-            bake=Bake(duration=120),
-            **rollout,  # type: ignore[arg-type]
+            **{"analysis": ANALYSIS, "bake": Bake(duration=120), **rollout},  # type: ignore[arg-type]
         ),
     )
 
@@ -104,6 +119,13 @@ class Route:
     accepted_ppm: int | None  # what the gateway serves
     accepted: bool
     rv: int
+    mirror: Mirror | None = None
+
+
+def an_arm(requests: float, failures: float) -> Arm:
+    """Return counts with the latencies of a healthy server."""
+    latency = tuple((bound, float(round(share * requests))) for bound, share in _BUCKETS)
+    return Arm(requests=float(round(requests)), failures=float(round(failures)), latency=latency)
 
 
 @dataclass
@@ -124,7 +146,10 @@ class World:
     routes: dict[Protocol, Route] = field(default_factory=dict)
     accuracy: dict[str, float] = field(default_factory=dict)  # by version
     quality: dict[str, str] = field(default_factory=dict)  # by revision: good, bad, quiet, error
+    golden: dict[str, str] = field(default_factory=dict)  # by revision: right, wrong; empty: there are none
+    saturated: bool = False
     tells_apart: bool = True
+    mirrors: bool = True
     gateway_problem: Problem | None = None
     checked: datetime | None = None  # the process's memory
     writes: int = 0
@@ -157,7 +182,9 @@ class World:
             deployments=dict(self.deployments),
             slots=dict(self.slots),
             routes={
-                protocol: RouteFacts(candidate_ppm=r.ppm, accepted=r.accepted, resource_version=str(r.rv))
+                protocol: RouteFacts(
+                    candidate_ppm=r.ppm, accepted=r.accepted, resource_version=str(r.rv), mirror=r.mirror
+                )
                 for protocol, r in self.routes.items()
             },
         )
@@ -166,30 +193,59 @@ class World:
             up = self.pods.get(asked.probe, 0) > 0
             observed = replace(observed, probe=ProbeResult(revision=asked.probe, ready=up))
         if asked.gateway:
-            facts = GatewayFacts(tells_slots_apart=self.tells_apart, problem=self.gateway_problem)
+            facts = GatewayFacts(tells_slots_apart=self.tells_apart, mirrors=self.mirrors, problem=self.gateway_problem)
             observed = replace(observed, gateway=facts)
-        if asked.evidence:
+        if asked.window:
             self.checked = self.now
-            observed = replace(observed, evidence=self._evidence(observed, *asked.evidence))
+            observed = replace(observed, evidence=self._evidence(observed, asked.window))
         return observed
 
-    def _evidence(self, observed: Observed, start: datetime, end: datetime) -> Evidence:
-        candidate = observed.status.candidate
+    def _evidence(self, observed: Observed, window: Window) -> Evidence:
+        """Return what the metrics tell."""
+        candidate, stable = observed.status.candidate, observed.status.stable
         assert candidate is not None
         quality = self.quality.get(candidate.revision, "good")
+        known = Evidence(start=window.start, end=window.end, scrape=SCRAPE)
         if quality == "error":
             problem = Problem(reason="PrometheusUnreachable", message="Prometheus does not answer")
-            return Evidence(start=start, end=end, error=problem)
-        latency = ((10.0, 990.0), (100.0, 1000.0), (float("inf"), 1000.0))
-        requests = 3.0 if quality == "quiet" else 1000.0
-        share = latency if quality != "quiet" else ((10.0, 3.0), (100.0, 3.0), (float("inf"), 3.0))
-        failures = 300.0 if quality == "bad" else 0.0
-        return Evidence(
-            start=start,
-            end=end,
-            stable=Arm(requests=1000.0, failures=0.0, latency=latency),
-            candidate=Arm(requests=requests, failures=failures, latency=share),
+            return replace(known, error=problem, scrape=None)
+        if window.golden and self.golden and stable is not None:
+            checks = [self._golden(revision) for revision in (candidate.revision, stable.revision)]
+            known = replace(known, golden=tuple(checks))
+        if window.block is None:
+            return replace(known, history=History(block=SCRAPE, windows=(an_arm(100_000, 100),) * 200))
+        length = timedelta(seconds=window.block)
+        starts = [window.start + i * length for i in range((window.end - window.start) // length)]
+        block, empty = self._block(candidate, window, quality), Block(start=window.start, end=window.end)
+        rare = quality == "quiet"  # then a request comes every five minutes
+        full = [start for start in starts if not rare or start.timestamp() % 300 < SCRAPE]
+        return replace(
+            known,
+            stable=Arm(requests=block.stable.requests * len(full)),
+            candidate=Arm(requests=block.candidate.requests * len(full)),
+            saturated="the candidate has 40 requests waiting" if self.saturated else "",
+            blocks=tuple(replace(block if s in full else empty, start=s, end=s + length) for s in starts),
         )
+
+    @staticmethod
+    def _block(candidate: Candidate, window: Window, quality: str) -> Block:
+        """Return what one scrape brings: the requests, split as the status says, and copies where there are any."""
+        share = candidate.weight.desired / 100
+        if quality == "quiet":
+            stable = round(1 / share) - 1 if share else 1
+            return Block(start=window.start, end=window.end, stable=an_arm(stable, 0), candidate=an_arm(share > 0, 0))
+        ratio = 0.3 if quality == "bad" else 0.001
+        mine = an_arm(share * 100_000, ratio * share * 100_000)
+        control = (
+            an_arm(100_000, 100) if window.mirror is Slot.STABLE else an_arm(100_000 * (1 - share), 100 * (1 - share))
+        )
+        copies = an_arm(100_000, ratio * 100_000) if window.mirror is Slot.PREVIEW else Arm()
+        return Block(start=window.start, end=window.end, stable=control, candidate=mine, shadow=copies)
+
+    def _golden(self, revision: str) -> GoldenCheck:
+        wrong = 2 if self.golden.get(revision) == "wrong" else 0
+        message = "row 3: class 7 and not 1" if wrong else ""
+        return GoldenCheck(revision=revision, at=self.now, asked=8, wrong=wrong, message=message)
 
     def reconcile(self, *, crash_after: int | None = None, observed: Observed | None = None) -> Plan:
         """Observe, decide, apply; die before the write numbered `crash_after`."""
@@ -280,14 +336,31 @@ class World:
     def _write_route(self, want: WantRoute) -> None:
         assert FLOOR_PPM <= want.candidate_ppm <= PPM - FLOOR_PPM
         route = self.routes.get(want.protocol)
-        if route is not None and route.ppm == want.candidate_ppm:
+        if route is not None and (route.ppm, route.mirror) == (want.candidate_ppm, want.mirror):
             return
         if (str(route.rv) if route else None) != want.resource_version:
             raise Conflict
         self._check_rise(route, want.candidate_ppm)
+        if want.mirror is not None and want.mirror != (route.mirror if route else None):
+            self._check_mirror(want.mirror)
         self._spend()
         accepted = route.accepted_ppm if route else None
-        self.routes[want.protocol] = Route(ppm=want.candidate_ppm, accepted_ppm=accepted, accepted=False, rv=self.rv)
+        self.routes[want.protocol] = Route(
+            ppm=want.candidate_ppm, accepted_ppm=accepted, accepted=False, rv=self.rv, mirror=want.mirror
+        )
+
+    def _check_mirror(self, mirror: Mirror) -> None:
+        """Check that copies go to pods of whom they are meant for, and that nothing asks for more than there is."""
+        status = self.status
+        candidate, stable = status.candidate, status.stable
+        assert candidate is not None and stable is not None
+        assert candidate.stage in (Stage.SHADOW, Stage.STEP, Stage.BAKE)
+        owner = stable if candidate.stage is Stage.BAKE else candidate
+        assert mirror.slot is (Slot.STABLE if candidate.stage is Stage.BAKE else Slot.PREVIEW)
+        assert self.slots[mirror.slot].revision == owner.revision
+        if candidate.stage is not Stage.BAKE:
+            assert 1 <= mirror.percent <= 100 - candidate.weight.desired
+            assert candidate.mirror_stopped is None
 
     def _check_rise(self, route: Route | None, ppm: int) -> None:
         """Check what must hold before weight comes to a slot (design, section 5, points 1 and 2)."""
@@ -297,7 +370,8 @@ class World:
             if ppm > FLOOR_PPM:
                 assert candidate is not None
                 assert candidate.stage in (Stage.STEP, Stage.BAKE)
-                limit = 100 if candidate.stage is Stage.BAKE else candidate.ladder[candidate.step or 0]
+                full = 100 if candidate.bake_ended_at else 100 - self.spec.rollout.bake.holdback
+                limit = full if candidate.stage is Stage.BAKE else candidate.ladder[candidate.step or 0]
                 assert ppm <= limit * 10_000, "more than the step allows"
                 assert self.slots[Slot.CANDIDATE].revision == candidate.revision
                 assert self.slots[Slot.CANDIDATE].ready.get(candidate.revision, 0) > 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from typing import Any
 
 from modelrelease.domain.observed import (
     Arm,
@@ -15,11 +16,10 @@ from modelrelease.domain.observed import (
     Record,
     Unknown,
 )
+from modelrelease.domain.plan import Window
 from modelrelease.domain.spec import Spec
 
-_LATENCY = ((5.0, 900.0), (10.0, 1000.0), (25.0, 1000.0), (50.0, 1000.0), (100.0, 1000.0), (float("inf"), 1000.0))
-HEALTHY = Arm(requests=1000.0, failures=0.0, latency=_LATENCY)
-FAILING = Arm(requests=1000.0, failures=400.0, latency=_LATENCY)
+from tests.fakes.evidence import HEALTHY, Served, evidence, share
 
 
 @dataclass(kw_only=True)
@@ -29,30 +29,32 @@ class Outside:
     ready: bool = True
     stable: Arm = HEALTHY
     candidate: Arm = HEALTHY
+    release: Callable[[], Mapping[str, Any]] = dict  # as it is, for the split of the traffic
     questions: list[str] = field(default_factory=list)
 
     async def probe(self, *, meta: Meta, spec: Spec, record: Record) -> ProbeResult:
         self.questions.append(f"probe {record.revision}")
         return ProbeResult(revision=record.revision, ready=self.ready)
 
-    async def evidence(
+    async def read(
         self,
         *,
         meta: Meta,
+        spec: Spec,
         protocols: tuple[Protocol, ...],
-        start: datetime,
-        end: datetime,
-        baseline: tuple[datetime, datetime] | None,
+        window: Window,
+        stable: str | None,
+        candidate: str | None,
     ) -> Evidence:
-        self.questions.append("evidence")
-        return Evidence(start=start, end=end, stable=self.stable, candidate=self.candidate)
+        self.questions.append("history" if window.block is None else "evidence")
+        return evidence(window, Served(stable=self.stable, candidate=self.candidate, weight=share(self.release())))
 
 
 @dataclass(kw_only=True)
 class FakeGateway:
     """Implements GatewayReader."""
 
-    answer: GatewayFacts | Unknown = field(default_factory=lambda: GatewayFacts(tells_slots_apart=True))
+    answer: GatewayFacts | Unknown = field(default_factory=lambda: GatewayFacts(tells_slots_apart=True, mirrors=True))
 
     async def facts(self, *, meta: Meta, spec: Spec) -> GatewayFacts | Unknown:
         return self.answer

@@ -29,7 +29,7 @@ SPEC: dict[str, Any] = {
     },
     "rollout": {
         "steps": [{"weight": 10}, {"weight": 50}],
-        "analysis": {"interval": "10s"},
+        "analysis": {"interval": "10s", "warmup": "0s", "minDuration": "1s"},
         "bake": {"duration": "1m"},
         "scaleDownDelay": "30s",
     },

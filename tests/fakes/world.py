@@ -30,6 +30,7 @@ class World:
     delivered: int = 0
 
     def __post_init__(self) -> None:
+        self.outside.release = lambda: next(iter(self.cluster.all(naming.KIND)), {})
         self._boot()
 
     def _boot(self) -> None:

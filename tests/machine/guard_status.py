@@ -12,7 +12,7 @@ from modelrelease.domain import codec, commands, naming
 from modelrelease.domain.commands import Verb
 from modelrelease.domain.observed import FLOOR_PPM, PPM
 from modelrelease.domain.spec import Spec
-from modelrelease.render import candidate_ppm
+from modelrelease.render import candidate_ppm, mirror
 
 from tests.machine.guarded import Actor
 
@@ -36,7 +36,7 @@ def check(actor: Actor, before: Manifest, after: Manifest, *, now: datetime, ser
             assert new.get("stable", {}).get("revision") == serving, "5: what serves was not found again"
         return
     _check_candidate(now_is)
-    clock = {"Step": "stepStartedAt", "Bake": "bakeStartedAt"}.get(now_is["stage"], "")
+    clock = {"Shadow": "stepStartedAt", "Step": "stepStartedAt", "Bake": "bakeStartedAt"}.get(now_is["stage"], "")
     if now_is.get(clock) not in (None, was.get(clock)):
         _check_accepted(actor, after, _desired(now_is))
     _check_commands(before, old, new)
@@ -69,12 +69,20 @@ def _check_accepted(actor: Actor, release: Manifest, percent: int) -> None:
             assert route and route_facts(route).accepted, f"the clock runs before the gateway accepted {protocol}"
             wanted = min(percent * PERCENT, PPM - FLOOR_PPM)
             assert candidate_ppm(route) == wanted, f"the clock of {percent} % runs at another weight"
+            candidate, shadow = release["status"]["candidate"], release["spec"]["rollout"].get("shadow")
+            if shadow and candidate["stage"] != "Bake" and not candidate.get("mirrorStopped"):
+                copies = mirror(route)
+                assert copies and copies.percent == min(shadow.get("percent", 100), 100 - percent), "without its copies"
 
 
 def _check_rise(actor: Actor, before: Manifest, was: Manifest, now_is: Manifest, now: datetime) -> None:
     """1: up only by one step, from a weight that the gateway accepted, on a pass of this very step."""
-    if was["stage"] == "Deploy":
+    if was["stage"] in ("Deploy", "Shadow"):
         assert now_is["step"] == 0 and _desired(now_is) == now_is["ladder"][0]
+        return
+    if was["stage"] == "Bake":
+        assert now_is.get("bakeEndedAt") and _desired(now_is) == 100, "a rise in the bake"
+        _check_baked(actor, before, was, now)
         return
     assert was["stage"] == "Step", f"a rise in {was['stage']}"
     skipped = was.get("skip") or _ordered(before, Verb.PROMOTE, was)
@@ -101,7 +109,7 @@ def _check_passed(actor: Actor, release: Manifest, candidate: Manifest, started:
 def _check_pause(release: Manifest, candidate: Manifest, started: str, now: datetime) -> None:
     weight = candidate["ladder"][candidate["step"]]
     pause: Any = (
-        next((s.get("pause") for s in release["spec"]["rollout"]["steps"] if s["weight"] == weight), None) or {}
+        next((s.get("pause") for s in release["spec"]["rollout"].get("steps", ()) if s["weight"] == weight), None) or {}
     )
     if pause.get("untilApproved"):
         assert candidate.get("approved") or _ordered(release, Verb.APPROVE, candidate), "up without approval"
@@ -119,6 +127,14 @@ def _check_promotion(actor: Actor, release: Manifest, old: Manifest, new: Manife
         return  # the first revision, or one that was found again after the status was lost
     assert was is not None and was["stage"] == "Bake", "promoted from nowhere"
     assert was["revision"] == stable["revision"], "another than the candidate was promoted"
+    holdback = release["spec"]["rollout"]["bake"].get("holdback", 1)
+    assert _desired(was) == 100 or holdback == 0, "promoted while stable's slot had the control's traffic"
+    if not was.get("bakeEndedAt"):
+        _check_baked(actor, release, was, now)
+
+
+def _check_baked(actor: Actor, release: Manifest, was: Manifest, now: datetime) -> None:
+    """1 and 4: the bake ends on a person's word, or after its time with evidence in which nothing is wrong."""
     if was.get("skip") or _ordered(release, Verb.PROMOTE, was):
         return
     started = was.get("bakeStartedAt")

@@ -14,8 +14,8 @@ from typing import Any
 
 from modelrelease.adapters.kinds import Manifest
 from modelrelease.domain import codec, naming
-from modelrelease.domain.observed import FLOOR_PPM, PPM
-from modelrelease.render import candidate_ppm
+from modelrelease.domain.observed import FLOOR_PPM, PPM, Mirror
+from modelrelease.render import candidate_ppm, mirror
 
 from tests.fakes.cluster import Ident
 from tests.machine.guarded import ROUTES, Actor, GuardedCluster
@@ -48,9 +48,30 @@ def check_route(cluster: GuardedCluster, actor: Actor, before: Manifest | None, 
     assert sum(new.values()) == PPM and min(new.values()) >= FLOOR_PPM, f"weights {new}"
     old = _of_a_million(shares(before) if before else None)
     status = _status(cluster, actor, after)
+    copies = mirror(after)
+    if copies is not None and (before is None or mirror(before) != copies):
+        _check_copies(cluster, after, status, copies)
     for slot, share in new.items():
         if share > max(old[slot], FLOOR_PPM):
             _check_rise(cluster, actor, after, status, slot=slot, share=share)
+
+
+def _check_copies(cluster: GuardedCluster, route: Manifest, status: Manifest, copies: Mirror) -> None:
+    """2: copies go to whom they are meant for, and never more than the candidate does not get anyway."""
+    candidate, rollout = status.get("candidate") or {}, _release(cluster, route)["spec"]["rollout"]
+    baking = candidate.get("stage") == "Bake"
+    assert baking or candidate.get("stage") in ("Shadow", "Step"), f"copies in {candidate.get('stage')}"
+    assert copies.slot == (STABLE if baking else "preview"), f"copies to {copies.slot}"
+    owner = status[STABLE] if baking else candidate
+    meta = route["metadata"]
+    ident = ("Service", meta["namespace"], f"{meta['name']}-{copies.slot}")
+    if ident not in cluster.touched:
+        assert selected(cluster.objects[ident]) == owner["revision"], "copies to pods of somebody else"
+    if baking:
+        assert not candidate.get("bakeEndedAt"), "copies to a place that is about to change"
+        return
+    assert rollout.get("shadow") and not candidate.get("mirrorStopped"), "copies that nobody wants"
+    assert 1 <= copies.percent <= 100 - candidate["weight"]["desired"], f"{copies.percent} % of copies"
 
 
 def _of_a_million(weights: dict[str, int] | None) -> dict[str, int]:
@@ -65,8 +86,13 @@ def _check_rise(
     owner = status.get(slot) or {}
     if slot == CANDIDATE:
         assert owner.get("stage") in WITH_TRAFFIC, f"{share} ppm to a candidate in {owner.get('stage')}"
-        limit = 100 if owner["stage"] == "Bake" else owner["ladder"][owner["step"]]
-        assert owner["weight"]["desired"] == limit, "the wanted weight is not the step's"
+        limit = owner["weight"]["desired"]
+        if owner["stage"] == "Bake":
+            assert limit >= (100 if owner.get("bakeEndedAt") else 95), (
+                "a bake without all the traffic but the control's"
+            )
+        else:
+            assert limit == owner["ladder"][owner["step"]], "the wanted weight is not the step's"
         assert share <= min(limit * PERCENT, PPM - FLOOR_PPM), f"{share} ppm in a step of {limit} %"
     release = _release(cluster, route)["metadata"]
     ident = ("Service", release["namespace"], f"{release['name']}-{slot}")

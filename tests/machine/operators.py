@@ -21,6 +21,7 @@ from modelrelease.domain.observed import (
     Record,
     Unknown,
 )
+from modelrelease.domain.plan import Window
 from modelrelease.domain.spec import Spec
 from modelrelease.render import RenderConfig
 from modelrelease.runtime.apply import Applier
@@ -30,8 +31,8 @@ from modelrelease.runtime.routes import Routes
 from modelrelease.runtime.store import Key, Store
 
 from tests.fakes.cluster import WatchEvent
+from tests.fakes.evidence import FAILING, HEALTHY, Served, evidence, share
 from tests.fakes.faults import Crash
-from tests.fakes.outside import FAILING, HEALTHY
 from tests.machine.guarded import GuardedCluster
 from tests.machine.wire import Mishap, Trouble, Wire
 
@@ -52,7 +53,7 @@ class Outside:
 
     metrics: Metrics = Metrics.GOOD
     probe: bool = True
-    gateway: GatewayFacts | Unknown = field(default_factory=lambda: GatewayFacts(tells_slots_apart=True))
+    gateway: GatewayFacts | Unknown = field(default_factory=lambda: GatewayFacts(tells_slots_apart=True, mirrors=True))
 
 
 class Ended(StrEnum):
@@ -83,7 +84,7 @@ class Operator:
         self.store = Store()
         self.wire = Wire(cluster=self.cluster, actor=self)
         self.task: asyncio.Task[datetime | None] | None = None
-        self.told: dict[str, Metrics] = {}
+        self.told: list[tuple[datetime, Metrics]] = []
         observer = Observer(store=self.store, kube=self.wire, prober=self, evidence=self, gateway=self)
         applier = Applier(
             kube=self.wire,
@@ -165,7 +166,9 @@ class Operator:
     # -- what it is told from outside -----------------------------------------------------
 
     def heard(self, started: str) -> str | None:
-        return self.told.get(started)
+        """Return what the metrics said last of the time since a moment."""
+        since = codec.parse_time(started)
+        return next((said for start, said in reversed(self.told) if start >= since), None)
 
     async def probe(self, *, meta: Meta, spec: Spec, record: Record) -> ProbeResult:
         return ProbeResult(revision=record.revision, ready=self.outside.probe)
@@ -173,22 +176,23 @@ class Operator:
     async def facts(self, *, meta: Meta, spec: Spec) -> GatewayFacts | Unknown:
         return self.outside.gateway
 
-    async def evidence(
+    async def read(
         self,
         *,
         meta: Meta,
+        spec: Spec,
         protocols: tuple[Protocol, ...],
-        start: datetime,
-        end: datetime,
-        baseline: tuple[datetime, datetime] | None,
+        window: Window,
+        stable: str | None,
+        candidate: str | None,
     ) -> Evidence:
         said = self.outside.metrics
-        self.told[codec.format_time(start)] = said
+        self.told.append((window.start, said))
         if said is Metrics.ERROR:
             problem = Problem(reason="PrometheusUnreachable", message="Prometheus does not answer")
-            return Evidence(start=start, end=end, error=problem)
+            return Evidence(start=window.start, end=window.end, error=problem)
         nan = float("nan")
-        candidate = {Metrics.GOOD: HEALTHY, Metrics.BAD: FAILING, Metrics.EMPTY: Arm()}.get(
+        arm = {Metrics.GOOD: HEALTHY, Metrics.BAD: FAILING, Metrics.EMPTY: Arm()}.get(
             said, Arm(requests=nan, failures=nan)
         )
-        return Evidence(start=start, end=end, stable=HEALTHY, candidate=candidate)
+        return evidence(window, Served(candidate=arm, weight=share(self.store.release(self.key) or {})))

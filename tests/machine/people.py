@@ -24,13 +24,25 @@ def ours(obj: Manifest) -> bool:
 
 
 def spec(
-    *, version: str, weights: Sequence[int], pause: Manifest | None, replicas: int, suspend: bool, protocols: int
+    *,
+    version: str,
+    weights: Sequence[int],
+    pause: Manifest | None,
+    replicas: int,
+    suspend: bool,
+    protocols: int,
+    shadow: Manifest | None,
+    control: Manifest,
 ) -> dict[str, Any]:
-    """Return a spec as somebody would write it; the pause is at the first step."""
-    steps: list[Manifest] = [{"weight": weight} for weight in weights]
-    if pause:
-        steps[0]["pause"] = pause
-    made = a_spec(version, protocols=protocols, rollout__steps=steps, serving__replicas=replicas)
+    """Return a spec as somebody would write it; the pause is at the first step. No weights: they are planned."""
+    made = a_spec(version, protocols=protocols, serving__replicas=replicas)
+    rollout = made["rollout"]
+    del rollout["steps"]
+    if weights:
+        rollout["steps"] = [{"weight": weight} for weight in weights]
+        rollout["steps"][0].update({"pause": pause} if pause else {})
+    rollout["bake"].update(control)
+    rollout.update({"shadow": shadow} if shadow else {})
     return {**made, "suspend": suspend}
 
 

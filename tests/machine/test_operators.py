@@ -30,11 +30,13 @@ VERSIONS = st.sampled_from(["1", "2", "3"])
 SPECS = st.fixed_dictionaries(
     {
         "version": VERSIONS,
-        "weights": st.sampled_from([(10, 50), (5,), (20, 30, 60)]),
+        "weights": st.sampled_from([(10, 50), (5,), (20, 30, 60), ()]),
         "pause": st.sampled_from([None, None, {"untilApproved": True}, {"duration": "45s"}]),
         "replicas": st.sampled_from([2, 2, 3]),
         "suspend": st.sampled_from([False, False, False, True]),
         "protocols": st.sampled_from([2, 2, 2, 1]),
+        "shadow": st.sampled_from([None, None, {"duration": "20s"}, {"percent": 50, "duration": "0s"}]),
+        "control": st.sampled_from([{}, {}, {"holdback": 5}, {"holdback": 0}, {"holdback": 0, "mirror": 50}]),
     }
 )
 MISHAPS = st.none() | st.builds(Mishap, at=st.integers(0, 6), trouble=st.sampled_from(list(Trouble)))
@@ -156,7 +158,9 @@ class Operators(RuleBasedStateMachine):
     @rule(
         metrics=st.sampled_from(list(Metrics)),
         probe=st.sampled_from([True, True, False]),
-        gateway=st.sampled_from([GatewayFacts(tells_slots_apart=True)] * 3 + [Unknown(message="timeout")]),
+        gateway=st.sampled_from(
+            [GatewayFacts(tells_slots_apart=True, mirrors=True)] * 3 + [Unknown(message="timeout")]
+        ),
     )
     def the_outside_changes(self, metrics: Metrics, probe: bool, gateway: GatewayFacts | Unknown) -> None:
         self.bed.outside.metrics, self.bed.outside.probe, self.bed.outside.gateway = metrics, probe, gateway

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelrelease.domain.context import Context, Wait, slot_ready
+from modelrelease.domain.evidence import GOLDEN, JUDGED, SPLIT
 from modelrelease.domain.observed import GatewayFacts, Slot
 from modelrelease.domain.status import Condition, Stage, VerdictValue
 
@@ -30,7 +31,7 @@ def conditions(context: Context, *, wait: Wait | None, overdue: bool) -> tuple[C
         "Stalled": _stalled(context, wait=wait, overdue=overdue),
         "BuildSucceeded": _build_succeeded(context),
         "RouteReady": _route_ready(context, wait),
-        "AnalysisHealthy": _analysis_healthy(context),
+        "AnalysisHealthy": _analysis_healthy(context, wait),
     }
     former = {condition.type: condition for condition in context.observed.status.conditions}
     return tuple(_kept(context, kind, what, former.get(kind)) for kind, what in said.items())
@@ -116,7 +117,7 @@ def _route_ready(context: Context, wait: Wait | None) -> Said:
     gateway = observed.gateway
     if isinstance(gateway, GatewayFacts) and gateway.problem:
         return Said(status=False, reason=gateway.problem.reason, message=gateway.problem.message)
-    if wait and wait.reason == "ArmsIndistinguishable":
+    if wait and wait.reason in ("ArmsIndistinguishable", "MirrorUnsupported"):
         return Said(status=False, reason=wait.reason, message=f"waiting for {wait.what}")
     if context.status.stable is None or not observed.routes:
         return Said(status=None, reason="NoRoute", message="the route follows the first stable revision")
@@ -128,13 +129,16 @@ def _route_ready(context: Context, wait: Wait | None) -> Said:
     return Said(status=None, reason="Pending", message="the gateway has not answered yet")
 
 
-def _analysis_healthy(context: Context) -> Said:
+def _analysis_healthy(context: Context, wait: Wait | None) -> Said:
     candidate = context.status.candidate
-    if candidate is None or candidate.stage not in (Stage.STEP, Stage.BAKE):
-        return Said(status="Unknown", reason="NoAnalysis", message="no candidate has traffic")
-    error = next((v for v in candidate.verdicts if v.verdict is VerdictValue.ERROR), None)
+    if wait and wait.reason == "MetricsUnavailable":
+        return Said(status=False, reason=wait.reason, message=wait.what)
+    if candidate is None or candidate.stage not in JUDGED:
+        return Said(status="Unknown", reason="NoAnalysis", message="no candidate has traffic or copies of it")
+    error = next((v for v in candidate.verdicts if v.verdict is VerdictValue.ERROR and not v.advisory), None)
     if error:
-        return Said(status=False, reason="MetricsUnavailable", message=error.message)
+        reason = {SPLIT: "TrafficSplit", GOLDEN: "GoldenOutdated"}.get(error.metric, "MetricsUnavailable")
+        return Said(status=False, reason=reason, message=error.message)
     evidence = context.observed.evidence
     if candidate.verdicts or (evidence is not None and evidence.error is None):
         return Said(status=True, reason="EvidenceArrives", message="evidence arrives")

@@ -78,21 +78,15 @@ class Context:
         done = max(0, math.floor((self.now - started).total_seconds() / interval))
         return self.after(started, (done + 1) * interval)
 
-    def failed_requests(self) -> int:
-        """The candidate's failures that the evidence counted; 0 where it has no such number."""
-        evidence = self.observed.evidence
-        failures = evidence.candidate.failures if evidence and evidence.error is None else 0.0
-        return round(failures) if math.isfinite(failures) else 0
-
     def retreat(self, *, outcome: Outcome, reason: str, message: str) -> Status:
         """The status that ends the candidate: its traffic goes back before anything else happens."""
         candidate = self.candidate
         return self.with_candidate(
             replace(
                 candidate.at(Stage.RETREAT, self.now),
+                analysis=None,
                 weight=Weight(desired=0, accepted=candidate.weight.accepted),
                 end=End(outcome=outcome, reason=reason, message=message),
-                bad_requests=candidate.bad_requests + self.failed_requests(),
             )
         )
 

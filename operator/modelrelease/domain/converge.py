@@ -11,13 +11,15 @@ from collections.abc import Iterator
 
 from modelrelease.domain import naming
 from modelrelease.domain.context import FULL, Context, ppm, slot_ready
-from modelrelease.domain.observed import FLOOR_PPM, PPM, JobState, Record, RouteFacts, Slot
+from modelrelease.domain.mirroring import mirror_target
+from modelrelease.domain.observed import FLOOR_PPM, PPM, JobState, Mirror, Record, RouteFacts, Slot
 from modelrelease.domain.plan import Remove, Want, WantDeployment, WantJob, WantRecord, WantRoute, WantSlot
 from modelrelease.domain.rollout import needed_capacity
 from modelrelease.domain.stages import known_result
 from modelrelease.domain.status import Stage
 
 WITH_TRAFFIC = (Stage.STEP, Stage.BAKE)
+SERVING = (Stage.DEPLOY, Stage.SHADOW, *WITH_TRAFFIC)  # the candidate's pods run, and the preview slot leads to them
 
 
 def converge(context: Context) -> tuple[Want, ...]:
@@ -31,7 +33,7 @@ def slot_targets(context: Context) -> dict[Slot, str]:
     status = context.status
     candidate, stable = status.candidate, status.stable
     targets: dict[Slot, str] = {}
-    if candidate and candidate.stage in (Stage.DEPLOY, *WITH_TRAFFIC):
+    if candidate and candidate.stage in SERVING:
         targets[Slot.PREVIEW] = candidate.revision
     elif stable:
         targets[Slot.PREVIEW] = stable.revision
@@ -75,6 +77,7 @@ def _routes(context: Context) -> tuple[list[Want], list[Want]]:
             protocol=protocol,
             candidate_ppm=weight,
             resource_version=facts.resource_version,
+            mirror=_next_mirror(context),
             intent=_intent(context, weight),
         )
         takes = facts.candidate_ppm is None or weight < facts.candidate_ppm or _calls_off(context, weight)
@@ -90,7 +93,8 @@ def _intent(context: Context, weight: int) -> str | None:
     candidate = context.status.candidate
     if candidate is None or weight != ppm(candidate.weight.desired):
         return None
-    exposed = candidate.step is not None or candidate.stage is Stage.BAKE or candidate.peak_weight > 0
+    shadowed = candidate.stage is Stage.SHADOW or candidate.step_started_at is not None
+    exposed = shadowed or candidate.step is not None or candidate.stage is Stage.BAKE or candidate.peak_weight > 0
     ladder = "-".join(map(str, candidate.ladder))
     return f"{candidate.revision}/{candidate.attempt}/{ladder}/{candidate.weight.desired}" if exposed else None
 
@@ -131,6 +135,15 @@ def _next_weight(context: Context, facts: RouteFacts, target: int) -> int | None
     return target
 
 
+def _next_mirror(context: Context) -> Mirror | None:
+    """Return the copies that a route may make now: those wanted, once the slot they go to selects whom they are for."""
+    wanted = mirror_target(context)
+    if wanted is None:
+        return None
+    slot = context.observed.slots.get(wanted.slot)
+    return wanted if slot is not None and slot.revision == slot_targets(context)[wanted.slot] else None
+
+
 def _may_raise(context: Context) -> bool:
     """Tell whether the candidate slot may get the status's weight: it serves the candidate, with the capacity."""
     candidate, slot = context.status.candidate, context.observed.slots.get(Slot.CANDIDATE)
@@ -168,7 +181,7 @@ def _deployments(context: Context) -> Iterator[Want]:
     if candidate is None or candidate.revision not in observed.records:
         return
     leaving = candidate.stage is Stage.RETREAT and candidate.revision in observed.deployments
-    if leaving or candidate.stage in (Stage.DEPLOY, *WITH_TRAFFIC):
+    if leaving or candidate.stage in SERVING:
         yield WantDeployment(revision=candidate.revision, replicas=replicas, intent=str(candidate.attempt))
 
 
@@ -235,7 +248,8 @@ def _traffic_settled(context: Context) -> bool:
     """Tell whether slots and routes are where this status wants them, accepted: nothing is in flight."""
     observed, weight = context.observed, weight_target(context)
     routes = [observed.routes.get(protocol) for protocol in observed.protocols]
-    there = all(r is not None and r.accepted and r.candidate_ppm == weight for r in routes)
+    mirror = mirror_target(context)
+    there = all(r is not None and r.accepted and r.candidate_ppm == weight and r.mirror == mirror for r in routes)
     slots = observed.slots
     return there and all(slot in slots and slots[slot].revision == rev for slot, rev in slot_targets(context).items())
 

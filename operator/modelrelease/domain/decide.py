@@ -13,6 +13,7 @@ from modelrelease.domain import commands, rollout, stages
 from modelrelease.domain.commands import Command, Verb
 from modelrelease.domain.context import Context, Wait
 from modelrelease.domain.converge import converge
+from modelrelease.domain.evidence import clock
 from modelrelease.domain.explain import announce, explain, steady
 from modelrelease.domain.observed import GatewayFacts, Observed, Problem, Slot
 from modelrelease.domain.plan import Plan
@@ -24,6 +25,7 @@ _MOVES = 12  # more than any chain of transitions; a guard against a cycle, test
 _STAGES = {
     Stage.BUILD: stages.build,
     Stage.DEPLOY: stages.deploy,
+    Stage.SHADOW: rollout.shadow,
     Stage.STEP: rollout.step,
     Stage.BAKE: rollout.bake,
     Stage.RETREAT: stages.retreat,
@@ -109,9 +111,9 @@ def _obey(context: Context, command: Command) -> Status:
         return status
     if command.verb is Verb.ABORT:
         return context.retreat(outcome=Outcome.ABORTED, reason="Aborted", message="aborted by a person")
-    if candidate.stage not in (Stage.STEP, Stage.BAKE):
-        return status
     promote = command.verb is Verb.PROMOTE
+    if candidate.stage not in (Stage.STEP, Stage.BAKE) and not (promote and candidate.stage is Stage.SHADOW):
+        return status
     obeyed = replace(candidate, skip=candidate.skip or promote, approved=candidate.approved or not promote)
     return replace(status, candidate=obeyed)
 
@@ -155,7 +157,7 @@ def _wake_at(context: Context, wait: Wait | None) -> datetime | None:
     if candidate is not None and candidate.stage is Stage.RETREAT:
         moments.append(context.after(context.now, stages.RECHECK))
     elif candidate is not None:
-        started = rollout.clock(candidate)
+        started = clock(candidate)
         moments += [context.next_check(started)] if started else []
         moments += [wait.until] if wait and wait.until else []
         deadline = context.after(candidate.progress_at, context.spec.rollout.progress_deadline)

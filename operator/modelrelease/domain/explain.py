@@ -7,21 +7,24 @@ from datetime import timedelta
 
 from modelrelease.domain.conditions import conditions
 from modelrelease.domain.context import Context, Wait
+from modelrelease.domain.evidence import clock
 from modelrelease.domain.plan import Announce
-from modelrelease.domain.rollout import clock
 from modelrelease.domain.stages import blocked
-from modelrelease.domain.status import Candidate, Condition, Stage, Status, VerdictValue, WaitingFor
+from modelrelease.domain.status import Candidate, Condition, Stage, Status, Verdict, VerdictValue, WaitingFor
 
 EVIDENCE_REFRESH = timedelta(minutes=5)
 
 _PHASE = {
     Stage.BUILD: "Building",
     Stage.DEPLOY: "Deploying",
+    Stage.SHADOW: "Shadowing",
     Stage.STEP: "Progressing",
     Stage.BAKE: "Baking",
     Stage.RETREAT: "RollingBack",
 }
 _PAUSES = ("Approval", "Pause")
+_TOLD_AT_ONCE = (VerdictValue.FAIL, VerdictValue.ERROR)
+_UNDECIDED = ("Inconclusive", "TrafficSplit", "GoldenOutdated")
 
 
 def explain(context: Context, *, wait: Wait | None, overdue: bool) -> Status:
@@ -48,7 +51,7 @@ def _phase(context: Context, wait: Wait | None, *, overdue: bool) -> str:
         return "Ready" if status.stable else "Pending"
     if wait and wait.reason == "Suspended":
         return "Suspended"
-    if overdue:
+    if overdue or (wait and wait.reason in _UNDECIDED):
         return "Holding"
     if wait and wait.reason in _PAUSES:
         return "Paused"
@@ -61,6 +64,8 @@ def _step(candidate: Candidate | None) -> str:
     total = len(candidate.ladder)
     if candidate.stage is Stage.BAKE:
         return f"{total}/{total}"
+    if candidate.stage is Stage.SHADOW:
+        return f"0/{total}"
     return "" if candidate.step is None else f"{candidate.step + 1}/{total}"
 
 
@@ -81,11 +86,13 @@ def _message(status: Status) -> str:
         return (f"version {status.stable.version} serves" if status.stable else "nothing serves yet") + awaits
     if candidate.end is not None:
         return f"version {candidate.version} ends: {candidate.end.reason}: {candidate.end.message}{awaits}"
+    facts = "; ".join(verdict.message for verdict in candidate.verdicts if not verdict.advisory)
+    told = f": {facts}" if facts else ""
     if candidate.stage is Stage.STEP:
-        facts = "; ".join(verdict.message for verdict in candidate.verdicts)
-        told = f": {facts}" if facts else ""
         return f"version {candidate.version}, step {status.step} at {candidate.weight.desired} %{told}{awaits}"
-    return f"version {candidate.version}, stage {candidate.stage}{awaits}"
+    if candidate.stage is Stage.BAKE:
+        return f"version {candidate.version}, stage Bake at {candidate.weight.desired} %{told}{awaits}"
+    return f"version {candidate.version}, stage {candidate.stage}{told}{awaits}"
 
 
 def steady(*, old: Status, new: Status) -> Status:
@@ -111,12 +118,18 @@ def _significant(status: Status) -> Status:
     candidate, awaited = status.candidate, status.waiting_for
     if candidate is not None:
         verdicts = tuple(
-            replace(v, message="", estimate=None, baseline=None, samples=0, query="", threshold=None)
+            Verdict(metric=v.metric, verdict=v.verdict, message="", advisory=v.advisory)
             for v in candidate.verdicts
-            if v.verdict is not VerdictValue.PASS  # a pass that moves nothing is told by the refresh
+            if v.verdict in _TOLD_AT_ONCE and not v.advisory  # all else that moves nothing is told by the refresh
         )
-        weight = replace(candidate.weight, observed=None)
-        candidate = replace(candidate, verdicts=verdicts, verdicts_at=None, weight=weight)
+        candidate = replace(
+            candidate,
+            verdicts=verdicts,
+            verdicts_at=None,
+            weight=replace(candidate.weight, observed=None),
+            analysis=None,
+            bad_requests=0,
+        )
     if awaited is not None:
         awaited = replace(awaited, what="", who="")
     kept = tuple(plain(condition) for condition in status.conditions)
@@ -127,8 +140,6 @@ def announce(*, old: Status, new: Status) -> tuple[Announce, ...]:
     """Return the Events of a transition, at most a few a step."""
     said: list[Announce] = []
     before, candidate = old.candidate, new.candidate
-    if candidate and (before is None or before.revision != candidate.revision or before.attempt != candidate.attempt):
-        said.append(_normal("ReleaseStarted", f"version {candidate.version}, revision {candidate.revision}"))
     accepted = before.weight.accepted if before else 0
     if candidate and candidate.end is None and candidate.weight.accepted > accepted:
         share = candidate.weight.accepted

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from modelrelease.domain.context import Context
+from modelrelease.domain.evidence import JUDGED, due_window, first_window
 from modelrelease.domain.observed import Observed, Slot
 from modelrelease.domain.plan import Needs
-from modelrelease.domain.rollout import clock
-from modelrelease.domain.status import Candidate, Stage
+from modelrelease.domain.status import Stage
 
 
 def needs(observed: Observed, now: datetime, checked: datetime | None) -> Needs:
     """Return what to read now. `checked` is when evidence was last read by this process, None after a restart."""
     candidate = observed.status.candidate
+    context = Context(observed=observed, status=observed.status, now=now)
     routed = set(observed.routes) >= set(observed.protocols)
     if candidate is None:
         return Needs(gateway=observed.status.stable is not None and not routed)
     if candidate.stage is Stage.DEPLOY:
         facts, preview = observed.deployments.get(candidate.revision), observed.slots.get(Slot.PREVIEW)
-        up = facts is not None and facts.settled and preview is not None and preview.serves(candidate.revision)
-        return Needs(probe=candidate.revision if up else None, gateway=up)
-    if candidate.stage in (Stage.STEP, Stage.BAKE):
-        return _evidence(observed, candidate, now, checked)
+        if facts is None or not facts.settled or preview is None or not preview.serves(candidate.revision):
+            return Needs()
+        window = first_window(context) if observed.status.stable is not None else None
+        return Needs(probe=candidate.revision, gateway=True, window=window)
+    if candidate.stage in JUDGED:
+        return Needs(window=due_window(context, checked))
     return Needs()
-
-
-def _evidence(observed: Observed, candidate: Candidate, now: datetime, checked: datetime | None) -> Needs:
-    started = clock(candidate)
-    if started is None:
-        return Needs()
-    interval = observed.spec.rollout.analysis.interval
-    due = math.floor((now - started).total_seconds() / interval)
-    boundary = started + timedelta(seconds=due * interval)
-    if due < 1 or (checked is not None and checked >= boundary):
-        return Needs()
-    baseline = None
-    if candidate.stage is Stage.BAKE and candidate.step_started_at is not None:
-        # Stable has no traffic in the bake: its counts of the last step are what it is held against.
-        baseline = (candidate.step_started_at, started)
-    return Needs(evidence=(started, now), baseline=baseline)

@@ -122,6 +122,4 @@ class Needs:
 
     probe: str | None = None  # a revision whose Triton is to be asked through the preview slot
     window: Window | None = None  # the evidence to read
-    evidence: tuple[datetime, datetime] | None = None  # the window to count in
-    baseline: tuple[datetime, datetime] | None = None  # where to count stable, if not there
     gateway: bool = False  # the Gateway's facts, hostname conflicts included

@@ -153,6 +153,7 @@ class Candidate:
     approved: bool = False  # this step was approved
     skip: bool = False  # promote: the remaining steps are waived
     bake_started_at: datetime | None = None
+    bake_ended_at: datetime | None = None  # its control goes; promotion follows when the gateway has accepted that
     mirror_stopped: str | None = None  # why no copies of requests go to it any more
     analysis: AnalysisState | None = None
     verdicts: tuple[Verdict, ...] = ()

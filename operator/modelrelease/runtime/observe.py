@@ -37,7 +37,7 @@ from modelrelease.domain.observed import (
     SlotFacts,
     Unknown,
 )
-from modelrelease.domain.plan import Needs
+from modelrelease.domain.plan import Needs, Window
 from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Status
 from modelrelease.runtime.store import Key, Store
@@ -62,16 +62,17 @@ class Prober(Protocol):
 class EvidenceSource(Protocol):
     """Asks the metrics store."""
 
-    async def evidence(
+    async def read(
         self,
         *,
         meta: Meta,
+        spec: Spec,
         protocols: tuple[seen.Protocol, ...],
-        start: datetime,
-        end: datetime,
-        baseline: tuple[datetime, datetime] | None,
+        window: Window,
+        stable: str | None,
+        candidate: str | None,
     ) -> Evidence:
-        """Return both slots' counts of a window; stable's of `baseline`, where that is given."""
+        """Return the blocks of a window, and stable's history where it asks for it; `error` where there are none."""
 
 
 class GatewayReader(Protocol):
@@ -122,19 +123,24 @@ class Observer:
         """Return the observation with the answers of Triton, metrics and Gateway, asked all at once."""
         record = observed.records.get(wanted.probe) if wanted.probe else None
         meta, spec = observed.meta, observed.spec
-        window = wanted.evidence
         probe, evidence, gateway = await asyncio.gather(
             _maybe(self.prober.probe(meta=meta, spec=spec, record=record) if record else None),
-            _maybe(
-                self.evidence.evidence(
-                    meta=meta, protocols=observed.protocols, start=window[0], end=window[1], baseline=wanted.baseline
-                )
-                if window
-                else None
-            ),
+            _maybe(self._evidence(observed, wanted.window) if wanted.window else None),
             _maybe(self.gateway.facts(meta=meta, spec=spec) if wanted.gateway else None),
         )
         return replace(observed, probe=probe, evidence=evidence, gateway=gateway or observed.gateway)
+
+    async def _evidence(self, observed: Observed, window: Window) -> Evidence:
+        """Return what the metrics count."""
+        status = observed.status
+        return await self.evidence.read(
+            meta=observed.meta,
+            spec=observed.spec,
+            protocols=observed.protocols,
+            window=window,
+            stable=status.stable.revision if status.stable else None,
+            candidate=status.candidate.revision if status.candidate else None,
+        )
 
     def _records(self, meta: Meta) -> Mapping[str, Record]:
         found = {}
