@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelrelease import __version__
+from modelrelease.cli import offline
 from modelrelease.cli.errors import NO, OK, CommandError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     lint.add_argument("-f", "--file", action="append", required=True, metavar="FILE", help="a YAML file; - is stdin")
     lint.add_argument("--offline", action="store_true", help="do not ask the API server")
     lint.set_defaults(run=_lint)
+    offline.declare(commands)
     return parser
 
 

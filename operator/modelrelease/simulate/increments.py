@@ -104,6 +104,6 @@ def _scores(rows: Iterable[Row], names: Iterable[str]) -> tuple[CustomCount, ...
     return tuple(CustomCount(name=name, bad=bad, total=count) for name in names)
 
 
-def scored_metrics(tape: Tape) -> bool:
+def scored(tape: Tape) -> bool:
     """Tell whether a tape has scores."""
     return any(row.score is not None for rows in tape.rows.values() for row in rows[:1])

@@ -14,7 +14,7 @@ from modelrelease.domain.observed import Evidence, Observed
 from modelrelease.domain.plan import Plan, Window
 from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Candidate, Outcome, Stage, Status, Verdict, VerdictValue
-from modelrelease.simulate.serving import Serving, Shares, shares
+from modelrelease.simulate.serving import Serving, shares
 from modelrelease.simulate.tape import Version
 from modelrelease.simulate.world import World, moment, seconds
 
@@ -121,7 +121,8 @@ class Player:
             return
         self.serving.change(new)
         if new.candidate != old.candidate:
-            self.weights.append((new.since, _percent(new)))
+            self.weights = [entry for entry in self.weights if entry[0] < new.since]
+            self.weights.append((new.since, round(100.0 * new.candidate, 4)))
 
     def _note(self, observed: Observed, plan: Plan, now: datetime) -> None:
         """Remember what this decision was made on, and what it changed."""
@@ -137,7 +138,8 @@ class Player:
         self.last = after or self.last
         if after is not None and after.stage is Stage.BAKE and after.bake_started_at and self.promoted_at is None:
             self.promoted_at = self.decided_at = seconds(now)
-        if after is not None and after.end is not None and (before is None or before.end is None):
+        ends = after.end is not None if after is not None else _over(plan.status) and self.promoted_at is None
+        if ends and (before is None or before.end is None):
             self.decided_at = seconds(now)
 
     def _run(self, status: Status, t: float) -> Run:
@@ -168,10 +170,6 @@ def _whole(at: datetime | None) -> datetime | None:
 
 def _over(status: Status) -> bool:
     return status.candidate is None and bool(status.history)
-
-
-def _percent(new: Shares) -> float:
-    return round(100.0 * new.candidate, 4)
 
 
 def _place(candidate: Candidate) -> tuple[object, ...]:
