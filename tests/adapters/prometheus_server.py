@@ -21,10 +21,16 @@ from localcluster.binaries import toolset
 from localcluster.progress import Progress
 from tests.model_builder.servers import free_ports
 
-# Two gateway pods; the third target is the first pod once more, as a second scrape job would find it.
-TARGETS = (("envoy-a", "gateways"), ("envoy-b", "gateways"), ("envoy-a", "duplicate"))
+# What is played -> pod, scrape job, address. `duplicate` is the first pod as a second job finds it, `replaced` the
+# one that has its name later.
+TARGETS = {
+    "envoy-a": ("envoy-a", "gateways", "10.0.0.1:19001"),
+    "envoy-b": ("envoy-b", "gateways", "10.0.0.2:19001"),
+    "duplicate": ("envoy-a", "duplicate", "10.0.0.1:19001"),
+    "replaced": ("envoy-a", "gateways", "10.0.0.3:19001"),
+}
 BOUNDS = ("0.5", "1", "5", "10", "25", "50", "100", "250", "500", "1000", "+Inf")
-STABLE, CANDIDATE = 0, 1
+STABLE, CANDIDATE, MIRROR = "/backend/0", "/backend/1", "-mirror-0"
 
 _CONFIG = """
 global: {scrape_interval: 100ms, scrape_timeout: 100ms}
@@ -32,10 +38,12 @@ storage: {tsdb: {out_of_order_time_window: 30d}}
 scrape_configs:
 """
 _JOB = """
-- job_name: %(job)s-%(pod)s
-  metrics_path: /%(job)s/%(pod)s
+- job_name: %(name)s
+  metrics_path: /%(name)s
   track_timestamps_staleness: true
-  static_configs: [{targets: ["127.0.0.1:%(port)d"], labels: {namespace: gateways, pod: %(pod)s, job: %(job)s}}]
+  static_configs:
+    - targets: ["127.0.0.1:%(port)d"]
+      labels: {namespace: gateways, pod: %(pod)s, job: %(job)s, instance: "%(instance)s"}
 """
 
 
@@ -56,16 +64,16 @@ class Pod:
     protocol: str = "http"
     counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
-    def _add(self, slot: int, name: str, number: float, labels: str = "") -> None:
-        cluster = f'envoy_cluster_name="{self.protocol}route/{self.route}/rule/0/backend/{slot}"'
+    def _add(self, slot: str, name: str, number: float, labels: str = "") -> None:
+        cluster = f'envoy_cluster_name="{self.protocol}route/{self.route}/rule/0{slot}"'
         self.counters[f"envoy_cluster_{name}{{{labels}{cluster}}}"] += number
 
-    def serve(self, slot: int, requests: int, *, code_class: int = 2, took_ms: float = 3) -> None:
+    def serve(self, slot: str, requests: int, *, code_class: int = 2, took_ms: float = 3) -> None:
         """HTTP requests with an answer."""
         self._sent(slot, requests, took_ms)
         self._add(slot, "upstream_rq_xx", requests, f'envoy_response_code_class="{code_class}",')
 
-    def call(self, slot: int, calls: int, *, failed: int = 0, took_ms: float = 3, method: str = "ModelInfer") -> None:
+    def call(self, slot: str, calls: int, *, failed: int = 0, took_ms: float = 3, method: str = "ModelInfer") -> None:
         """GRPC calls with an answer: HTTP 200 all of them."""
         self._sent(slot, calls, took_ms)
         self._add(slot, "upstream_rq_xx", calls, 'envoy_response_code_class="2",')
@@ -75,7 +83,7 @@ class Pod:
             if number:
                 self._add(slot, f"grpc_{method}_{name}", number, grpc)
 
-    def hang(self, slot: int, requests: int, *, given_up: bool = True) -> None:
+    def hang(self, slot: str, requests: int, *, given_up: bool = True) -> None:
         """Requests that get no answer; the client has given up, or still waits."""
         self._add(slot, "upstream_rq_total", requests)
         self._add(slot, "upstream_rq_completed", 0)
@@ -84,7 +92,7 @@ class Pod:
     def restart(self) -> None:
         self.counters.clear()
 
-    def _sent(self, slot: int, requests: int, took_ms: float) -> None:
+    def _sent(self, slot: str, requests: int, took_ms: float) -> None:
         self._add(slot, "upstream_rq_total", requests)
         self._add(slot, "upstream_rq_completed", requests)
         self._add(slot, "upstream_rq_active", 0)
@@ -126,8 +134,7 @@ class Prometheus:
             return len((await answer.json())["data"]["result"])
 
     async def expose(self, request: web.Request) -> web.Response:
-        job, pod = request.match_info["job"], request.match_info["pod"]
-        text = self.exposed.get(pod if job == "gateways" else job, "")
+        text = self.exposed.get(request.match_info["name"], "")
         return web.Response(text=text, content_type="text/plain", charset="utf-8")
 
 
@@ -136,11 +143,14 @@ async def prometheus(folder: Path) -> AsyncIterator[Prometheus]:
     port, exporter_port = free_ports(2)
     server = Prometheus(url=f"http://127.0.0.1:{port}")
     app = web.Application()
-    app.router.add_get("/{job}/{pod}", server.expose)
+    app.router.add_get("/{name}", server.expose)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", exporter_port).start()
-    jobs = "".join(_JOB % {"pod": pod, "job": job, "port": exporter_port} for pod, job in TARGETS)
+    jobs = "".join(
+        _JOB % {"name": name, "pod": pod, "job": job, "instance": instance, "port": exporter_port}
+        for name, (pod, job, instance) in TARGETS.items()
+    )
     (folder / "prometheus.yml").write_text(_CONFIG + jobs)
     log = (folder / "prometheus.log").open("wb")
     process = await asyncio.create_subprocess_exec(

@@ -1,25 +1,35 @@
-"""`PrometheusEvidence` against a real Prometheus that scrapes counters as Envoy exposes them."""
+"""`PrometheusEvidence` against a real Prometheus that scrapes counters as gateways and servers expose them."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
 from modelrelease.adapters.prometheus import PrometheusEvidence
 from modelrelease.adapters.prometheus.client import PrometheusClient
-from modelrelease.domain.observed import Evidence, Meta, Protocol
+from modelrelease.domain import codec
+from modelrelease.domain.observed import Evidence, Meta, Protocol, Slot
+from modelrelease.domain.plan import Window
+from modelrelease.domain.spec import CustomMetric, Spec
 
-from tests.adapters.prometheus_server import CANDIDATE, STABLE, Pod, Prometheus, prometheus
+from tests.adapters.prometheus_server import CANDIDATE, MIRROR, STABLE, Pod, Prometheus, prometheus
+from tests.fakes import samples
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 
 END = datetime.now(UTC).replace(microsecond=0)
-START = END - timedelta(minutes=5)
+START = END - timedelta(seconds=330)
+SCRAPES = range(-10, 331, 15)  # the last two are there to tell that five blocks of a minute are complete
 NAMES = itertools.count()
+SPEC = codec.decode(Spec, samples.SPEC, "spec")
+
+Events = Mapping[int, Callable[[], None]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -50,44 +60,83 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-async def ask(
+def scraped(*pods: Pod, events: Events, when: range = SCRAPES, lost: range = range(0)) -> list[str]:
+    """What the scrapes of one process read while things happen: each event between two scrapes."""
+    frames, left = [], dict(sorted(events.items()))
+    for second in when:
+        for due in [moment for moment in left if moment < second]:
+            left.pop(due)()
+        if second not in lost:
+            frames.append("".join(pod.frame(at(second)) for pod in pods))
+    return frames
+
+
+async def read(
     source: PrometheusEvidence,
     release: Meta,
     *protocols: Protocol,
     start: datetime = START,
     end: datetime = END,
-    baseline: tuple[datetime, datetime] | None = None,
+    block: float | None = 60,
+    history: float | None = None,
+    mirror: Slot | None = None,
+    metrics: tuple[CustomMetric, ...] = (),
 ) -> Evidence:
-    return await source.evidence(
-        meta=release, protocols=protocols or (Protocol.HTTP,), start=start, end=end, baseline=baseline
+    analysis = replace(SPEC.rollout.analysis, metrics=metrics)
+    return await source.read(
+        meta=release,
+        spec=replace(SPEC, rollout=replace(SPEC.rollout, analysis=analysis)),
+        protocols=protocols or (Protocol.HTTP,),
+        window=Window(start=start, end=end, block=block, history=history, mirror=mirror),
+        stable="r1",
+        candidate="r2",
     )
 
 
-def within(evidence: Evidence, bound: float) -> float:
-    return dict(evidence.candidate.latency)[bound]
+def requests(evidence: Evidence, arm: str = "candidate") -> list[float]:
+    assert evidence.error is None
+    return [getattr(block, arm).requests for block in evidence.blocks]
 
 
-async def test_counts_of_both_slots_since_the_first_scrape_of_the_window(
-    server: Prometheus, source: PrometheusEvidence, release: Meta
-) -> None:
-    pod, frames = envoy(release), []
+def failures(evidence: Evidence, arm: str = "candidate") -> list[float]:
+    return [getattr(block, arm).failures for block in evidence.blocks]
+
+
+def within(evidence: Evidence, bound: float, arm: str = "candidate") -> list[float]:
+    return [dict(getattr(block, arm).latency)[bound] for block in evidence.blocks]
+
+
+async def test_blocks_of_both_slots(server: Prometheus, source: PrometheusEvidence, release: Meta) -> None:
+    pod = envoy(release)
     pod.serve(STABLE, 100_000)
     pod.serve(CANDIDATE, 500, code_class=5, took_ms=900)  # of a revision before
-    frames += [pod.frame(at(second)) for second in (-10, 5)]
-    for second in (20, 290):
+
+    def traffic() -> None:
         pod.serve(STABLE, 400)
         pod.serve(CANDIDATE, 30, took_ms=20)
         pod.serve(CANDIDATE, 2, code_class=4)
         pod.serve(CANDIDATE, 3, code_class=5)
         pod.serve(CANDIDATE, 1, code_class=3)
-        frames.append(pod.frame(at(second)))
-    await server.play({"envoy-a": frames})
-    evidence = await ask(source, release)
-    assert evidence.error is None
-    assert (evidence.stable.requests, evidence.stable.failures) == (800, 0)
+
+    await server.play({"envoy-a": scraped(pod, events={6: traffic, 250: traffic})})
+    evidence = await read(source, release)
+    assert requests(evidence, "stable") == [400, 0, 0, 0, 400]
+    assert failures(evidence, "stable") == [0] * 5
+    assert requests(evidence) == [36, 0, 0, 0, 36]
+    assert failures(evidence) == [5, 0, 0, 0, 5]
+    assert within(evidence, 10.0) == [6, 0, 0, 0, 6]
+    assert within(evidence, 25.0) == within(evidence, math.inf) == [36, 0, 0, 0, 36]
+    assert [(block.start, block.end) for block in evidence.blocks][1] == (at(60), at(120))
     assert (evidence.candidate.requests, evidence.candidate.failures) == (72, 10)
-    assert within(evidence, 10.0) == 12
-    assert within(evidence, 25.0) == within(evidence, math.inf) == 72
+    assert evidence.scrape == 15
+
+
+async def test_a_look_before_blocks_have_a_length_tells_the_spacing_of_the_scrapes(
+    server: Prometheus, source: PrometheusEvidence, release: Meta
+) -> None:
+    await server.play({"envoy-a": scraped(envoy(release), events={})})
+    evidence = await read(source, release, block=None)
+    assert (evidence.error, evidence.blocks, evidence.scrape) == (None, (), 15)
 
 
 async def test_the_queries_give_the_numbers_again_when_pasted(
@@ -95,136 +144,213 @@ async def test_the_queries_give_the_numbers_again_when_pasted(
 ) -> None:
     pod = envoy(release)
     pod.serve(CANDIDATE, 5)
-    await server.play({"envoy-a": [pod.frame(END - timedelta(seconds=5))]})
-    evidence = await ask(source, release)
+    await server.play({"envoy-a": scraped(pod, events={})})
+    evidence = await read(source, release)
     client = PrometheusClient(server.url)
     for query in (evidence.error_query, evidence.latency_query):
         assert await client.series(query, at=END)
     await client.close()
 
 
-async def test_counters_that_appear_later_started_at_zero_and_those_that_fall_again(
+async def test_counters_that_appear_later_started_at_zero_and_those_of_a_restart_again(
     server: Prometheus, source: PrometheusEvidence, release: Meta
 ) -> None:
-    pod, frames = envoy(release), [envoy(release).frame(at(6))]
-    pod.serve(CANDIDATE, 20, code_class=5)
-    frames.append(pod.frame(at(100)))
-    pod.restart()
-    pod.serve(CANDIDATE, 4, code_class=5)
-    frames.append(pod.frame(at(280)))
-    await server.play({"envoy-a": frames})
-    evidence = await ask(source, release)
-    assert (evidence.candidate.requests, evidence.candidate.failures) == (24, 24)
-    assert within(evidence, math.inf) == 24
+    pod = envoy(release)
+
+    def restart() -> None:
+        pod.restart()
+        pod.serve(CANDIDATE, 4, code_class=5)
+
+    await server.play(
+        {"envoy-a": scraped(pod, events={70: lambda: pod.serve(CANDIDATE, 20, code_class=5), 190: restart})}
+    )
+    evidence = await read(source, release)
+    assert requests(evidence) == failures(evidence) == within(evidence, math.inf) == [0, 20, 0, 4, 0]
 
 
-async def test_pods_are_summed_and_a_pod_that_joins_counts_from_its_first_scrape(
+async def test_pods_are_summed_and_one_that_joins_counts_from_its_first_scrape(
     server: Prometheus, source: PrometheusEvidence, release: Meta
 ) -> None:
-    old, new, frames = envoy(release), envoy(release), []
-    for second in (1, 290):
-        old.serve(CANDIDATE, 50)
-        frames.append(old.frame(at(second)))
+    old, new = envoy(release), envoy(release)
+    frames = scraped(old, events={10: lambda: old.serve(CANDIDATE, 50), 200: lambda: old.serve(CANDIDATE, 60)})
     new.serve(CANDIDATE, 7_000)  # nobody saw when: maybe before the window
-    joined = [new.frame(at(150))]
-    new.serve(CANDIDATE, 8, code_class=5)
-    joined.append(new.frame(at(290)))
+    joined = scraped(new, events={200: lambda: new.serve(CANDIDATE, 8, code_class=5)}, when=range(155, 331, 15))
     await server.play({"envoy-a": frames, "envoy-b": joined})
-    evidence = await ask(source, release)
-    assert (evidence.candidate.requests, evidence.candidate.failures) == (58, 8)
+    evidence = await read(source, release)
+    assert requests(evidence) == [50, 0, 0, 68, 0]
+    assert failures(evidence) == [0, 0, 0, 8, 0]
+
+
+async def test_a_pod_that_vanishes_keeps_what_it_had_counted_and_is_not_waited_for(
+    server: Prometheus, source: PrometheusEvidence, release: Meta
+) -> None:
+    stays, goes = envoy(release), envoy(release)
+    frames = scraped(stays, events={10: lambda: stays.serve(CANDIDATE, 50)})
+    gone = scraped(goes, events={10: lambda: goes.serve(CANDIDATE, 9)}, when=range(-10, 100, 15))
+    await server.play({"envoy-a": frames, "envoy-b": gone})
+    assert requests(await read(source, release)) == [59, 0, 0, 0, 0]
+
+
+async def test_lost_scrapes_leave_empty_blocks_and_lose_no_request(
+    server: Prometheus, source: PrometheusEvidence, release: Meta
+) -> None:
+    pod = envoy(release)
+    events = {second: lambda: pod.serve(CANDIDATE, 10, code_class=5) for second in (10, 70, 130, 190, 250)}
+    await server.play({"envoy-a": scraped(pod, events=events, lost=range(50, 200, 15))})
+    evidence = await read(source, release)
+    assert requests(evidence) == failures(evidence) == [10, 0, 0, 30, 10]
+    assert [bool(block.candidate.latency) for block in evidence.blocks] == [True, False, False, True, True]
+
+
+async def test_a_pod_replaced_under_its_name_is_another_process(
+    server: Prometheus, source: PrometheusEvidence, release: Meta
+) -> None:
+    old, new = envoy(release), envoy(release)
+    first = scraped(old, events={10: lambda: old.serve(CANDIDATE, 90)}, when=range(-10, 100, 15))
+    new.serve(CANDIDATE, 70, code_class=5)
+    second = scraped(new, events={190: lambda: new.serve(CANDIDATE, 5)}, when=range(140, 331, 15))
+    await server.play({"envoy-a": first, "replaced": second})
+    evidence = await read(source, release)
+    assert requests(evidence) == [90, 0, 0, 5, 0]
+    assert failures(evidence) == [0] * 5
 
 
 async def test_grpc_failures_are_counted_though_they_are_http_200(
     server: Prometheus, source: PrometheusEvidence, release: Meta
 ) -> None:
-    http, grpc, frames = envoy(release), envoy(release, "grpc"), []
-    for second in (1, 290):
+    http, grpc = envoy(release), envoy(release, "grpc")
+
+    def calls() -> None:
         http.serve(CANDIDATE, 10)
         grpc.call(CANDIDATE, 40, failed=9)
         grpc.call(CANDIDATE, 3, failed=1, method="ModelStreamInfer")
         grpc.call(CANDIDATE, 1000, method="ServerLive")  # no inference
-        frames.append(http.frame(at(second)) + grpc.frame(at(second)))
-    await server.play({"envoy-a": frames})
-    grpc_only = await ask(source, release, Protocol.GRPC)
-    assert (grpc_only.candidate.requests, grpc_only.candidate.failures) == (43, 10)
-    both = await ask(source, release, Protocol.HTTP, Protocol.GRPC)
-    assert (both.candidate.requests, both.candidate.failures) == (53, 10)
+
+    await server.play({"envoy-a": scraped(http, grpc, events={70: calls})})
+    grpc_only = await read(source, release, Protocol.GRPC)
+    assert (requests(grpc_only)[1], failures(grpc_only)[1]) == (43, 10)
+    both = await read(source, release, Protocol.HTTP, Protocol.GRPC)
+    assert (requests(both)[1], failures(both)[1]) == (53, 10)
 
 
 @pytest.mark.parametrize("protocol", list(Protocol))
 async def test_requests_that_clients_gave_up_are_failures_and_those_under_way_are_not(
     server: Prometheus, source: PrometheusEvidence, release: Meta, protocol: Protocol
 ) -> None:
-    pod, frames = envoy(release, protocol), [envoy(release, protocol).frame(at(1))]
-    pod.hang(CANDIDATE, 12)
-    pod.hang(CANDIDATE, 3, given_up=False)
-    frames.append(pod.frame(at(290)))
-    await server.play({"envoy-a": frames})
-    evidence = await ask(source, release, protocol)
-    assert (evidence.candidate.requests, evidence.candidate.failures) == (12, 12)
+    pod = envoy(release, protocol)
+
+    def hangs() -> None:
+        pod.hang(CANDIDATE, 12)
+        pod.hang(CANDIDATE, 3, given_up=False)
+
+    await server.play({"envoy-a": scraped(pod, events={70: hangs})})
+    evidence = await read(source, release, protocol)
+    assert requests(evidence) == failures(evidence) == [0, 12, 0, 0, 0]
 
 
-async def test_a_baseline_counts_stable_in_its_own_window(
+async def test_copies_that_the_candidate_answers_to_nobody_are_an_arm_of_their_own(
     server: Prometheus, source: PrometheusEvidence, release: Meta
 ) -> None:
-    pod, frames = envoy(release), []
-    before = START - timedelta(hours=2)
-    for moment in (before + timedelta(seconds=6), before + timedelta(minutes=9)):
-        pod.serve(STABLE, 300, took_ms=20)
-        frames.append(pod.frame(moment))
-    for second in (1, 290):
-        pod.serve(CANDIDATE, 60)
-        frames.append(pod.frame(at(second)))
-    await server.play({"envoy-a": frames})
-    evidence = await ask(source, release, baseline=(before, before + timedelta(minutes=10)))
-    assert (evidence.stable.requests, evidence.candidate.requests) == (300, 60)
-    assert dict(evidence.stable.latency)[math.inf] == 300
+    pod = envoy(release)
+
+    def copies() -> None:
+        pod.serve(STABLE, 100)
+        pod.serve(MIRROR, 90, took_ms=20)
+        pod.serve(MIRROR, 10, code_class=5)
+
+    await server.play({"envoy-a": scraped(pod, events={70: copies})})
+    to_candidate = await read(source, release, mirror=Slot.PREVIEW)
+    assert requests(to_candidate, "shadow") == [0, 100, 0, 0, 0]
+    assert failures(to_candidate, "shadow") == [0, 10, 0, 0, 0]
+    assert within(to_candidate, 10.0, "shadow") == [0, 10, 0, 0, 0]
+    assert requests(to_candidate, "stable") == [0, 100, 0, 0, 0]
+    to_stable = await read(source, release, mirror=Slot.STABLE)
+    assert failures(to_stable, "stable") == [0, 10, 0, 0, 0]
+    assert requests(to_stable, "shadow") == requests(await read(source, release), "shadow") == [0] * 5
 
 
-async def test_a_window_of_days_is_read_at_few_moments_without_losing_requests(
+async def test_copies_of_grpc_calls_show_how_long_they_took_and_prove_nothing_of_failures(
     server: Prometheus, source: PrometheusEvidence, release: Meta
 ) -> None:
-    pod, frames, start = envoy(release), [], END - timedelta(days=2)
-    pod.serve(CANDIDATE, 1_000_000)
-    frames.append(pod.frame(start - timedelta(seconds=1)))
-    # Four minutes apart: Prometheus takes a series for gone when it has no sample for five.
-    moments = [start + timedelta(seconds=10) + timedelta(minutes=4) * i for i in range(720)]
-    for moment in moments:
-        frames.append(pod.frame(moment))
-        pod.serve(CANDIDATE, 10)
-        if moment is moments[300]:
-            pod.serve(CANDIDATE, 5, code_class=5)
-    frames.append(pod.frame(END - timedelta(seconds=10)))
-    await server.play({"envoy-a": frames})
-    evidence = await ask(source, release, start=start)
+    http, grpc = envoy(release), envoy(release, "grpc")
+
+    def copies() -> None:
+        http.serve(MIRROR, 7)
+        grpc.serve(MIRROR, 100, took_ms=20)
+
+    await server.play({"envoy-a": scraped(http, grpc, events={70: copies})})
+    evidence = await read(source, release, Protocol.GRPC, Protocol.HTTP, mirror=Slot.PREVIEW)
+    assert requests(evidence, "shadow") == [0, 7, 0, 0, 0]
+    assert within(evidence, math.inf, "shadow") == [0, 107, 0, 0, 0]
+
+
+async def test_history_is_stable_alone_by_window_and_by_process(
+    server: Prometheus, source: PrometheusEvidence, release: Meta
+) -> None:
+    one, other = envoy(release), envoy(release)
+    before = range(-3600, -10, 15)
+
+    def served() -> Events:
+        return {-1800: lambda: one.serve(STABLE, 300, took_ms=20), -900: lambda: other.serve(STABLE, 60, code_class=5)}
+
+    events = served()
+    frames = scraped(one, events={-1800: events[-1800]}, when=before)
+    others = scraped(other, events={-900: events[-900]}, when=before)
+    await server.play({"envoy-a": frames, "envoy-b": others})
+    await server.play({"envoy-a": scraped(one, events={}), "envoy-b": scraped(other, events={})})
+    evidence = await read(source, release, block=None, history=7200.0)
     assert evidence.error is None
-    assert (evidence.candidate.requests, evidence.candidate.failures) == (7205, 5)
-    assert within(evidence, math.inf) == 7205
+    past = evidence.history
+    assert past is not None
+    assert past.block == 15
+    assert 238 <= len(past.windows) == len(past.by_process) <= 242
+    assert sum(arm.requests for arm in past.windows) == 360
+    assert [sum(arms[i].requests for arms in past.by_process) for i in range(2)] == [300, 60]
+    assert [sum(arms[i].failures for arms in past.by_process) for i in range(2)] == [0, 60]
+    assert sum(arm.requests > 0 for arm in past.windows) == 2
+
+
+async def test_a_window_of_hours_is_read_in_pieces_without_losing_requests(
+    server: Prometheus, source: PrometheusEvidence, release: Meta
+) -> None:
+    pod, start = envoy(release), START - timedelta(hours=5)
+    events = {second: lambda: pod.serve(CANDIDATE, 10) for second in range(-5 * 3600, 0, 240)}
+    await server.play({"envoy-a": scraped(pod, events=events, when=range(-5 * 3600 - 20, 331, 60))})
+    evidence = await read(source, release, start=start)
+    assert (evidence.candidate.requests, len(evidence.blocks)) == (750, 300 + 4)
+
+
+async def test_after_an_absence_the_newest_hours_are_read_on_the_same_grid(
+    server: Prometheus, source: PrometheusEvidence, release: Meta
+) -> None:
+    pod = envoy(release)
+    await server.play({"envoy-a": scraped(pod, events={70: lambda: pod.serve(CANDIDATE, 10)})})
+    evidence = await read(source, release, start=START - timedelta(days=9, seconds=7))
+    first = evidence.blocks[0].start
+    assert END - timedelta(hours=6) <= first < END - timedelta(hours=6) + timedelta(minutes=1)
+    assert (first - START + timedelta(days=9, seconds=7)) % timedelta(minutes=1) == timedelta(0)
+    assert evidence.candidate.requests == 10
 
 
 async def test_no_requests_are_no_error(server: Prometheus, source: PrometheusEvidence, release: Meta) -> None:
     pod = envoy(release)
-    pod.serve(STABLE, 10)
-    await server.play({"envoy-a": [pod.frame(at(1)), pod.frame(at(290))]})
-    evidence = await ask(source, release)
-    assert evidence.error is None
-    assert (evidence.candidate.requests, evidence.candidate.latency) == (0, ())
+    await server.play({"envoy-a": scraped(pod, events={70: lambda: pod.serve(STABLE, 10)})})
+    evidence = await read(source, release)
+    assert requests(evidence) == within(evidence, math.inf) == [0] * 5
 
 
-async def test_a_window_before_the_next_scrape_is_no_error(
+async def test_a_clock_that_jumped_back_behind_the_start_is_no_error(
     server: Prometheus, source: PrometheusEvidence, release: Meta
 ) -> None:
-    pod = envoy(release)
-    pod.serve(CANDIDATE, 9)
-    await server.play({"envoy-a": [pod.frame(END - timedelta(seconds=20))]})
-    evidence = await ask(source, release, start=END - timedelta(seconds=5))
-    assert (evidence.error, evidence.candidate.requests) == (None, 0)
+    await server.play({"envoy-a": scraped(envoy(release), events={})})
+    evidence = await read(source, release, start=END + timedelta(hours=1))
+    assert (evidence.error, evidence.blocks) == (None, ())
 
 
 async def test_a_release_that_the_gateway_does_not_count_is_an_error_that_names_its_clusters(
     source: PrometheusEvidence, release: Meta
 ) -> None:
-    evidence = await ask(source, release)
+    evidence = await read(source, release)
     assert evidence.error is not None
     assert evidence.error.reason == "MetricsEmpty"
     assert f"httproute/vision/{release.name}/rule/0/backend/1" in evidence.error.message
@@ -233,35 +359,36 @@ async def test_a_release_that_the_gateway_does_not_count_is_an_error_that_names_
 async def test_counts_that_stopped_coming_are_an_error(
     server: Prometheus, source: PrometheusEvidence, release: Meta
 ) -> None:
-    pod = envoy(release)
-    pod.serve(CANDIDATE, 500)
-    await server.play({"envoy-a": [pod.frame(at(1)), pod.frame(at(100))]})
-    evidence = await ask(source, release)
+    await server.play({"envoy-a": scraped(envoy(release), events={}, when=range(-10, 131, 15))})
+    evidence = await read(source, release)
     assert evidence.error is not None
     assert evidence.error.reason == "MetricsStale"
-    assert "200 s old" in evidence.error.message
+    assert "205 s old" in evidence.error.message
 
 
 async def test_a_pod_that_two_jobs_scrape_is_an_error_that_names_them(
     server: Prometheus, source: PrometheusEvidence, release: Meta
 ) -> None:
-    pod = envoy(release)
-    pod.serve(CANDIDATE, 500)
-    frames = [pod.frame(at(1)), pod.frame(at(290))]
+    frames = scraped(envoy(release), events={})
     await server.play({"envoy-a": frames, "duplicate": frames})
-    evidence = await ask(source, release)
+    evidence = await read(source, release)
     assert evidence.error is not None
     assert evidence.error.reason == "MetricsAmbiguous"
     assert 'job="duplicate" and "gateways"' in evidence.error.message
 
 
-async def test_not_a_number_is_an_error(server: Prometheus, source: PrometheusEvidence, release: Meta) -> None:
-    pod = envoy(release)
+async def test_not_a_number_is_an_error_of_the_one_release(
+    server: Prometheus, source: PrometheusEvidence, release: Meta
+) -> None:
+    pod, healthy = envoy(release), replace(release, name=f"{release.name}-b")
+    other = envoy(healthy)
     pod.serve(CANDIDATE, 500)
-    await server.play({"envoy-a": [pod.frame(at(290)).replace(" 500.0 ", " NaN ")]})
-    evidence = await ask(source, release)
-    assert evidence.error is not None
-    assert evidence.error.reason == "MetricsNotANumber"
+    frames = scraped(pod, other, events={70: lambda: other.serve(CANDIDATE, 3)})
+    await server.play({"envoy-a": [frame.replace(" 500.0 ", " NaN ") for frame in frames]})
+    broken, fine = await asyncio.gather(read(source, release), read(source, healthy))
+    assert broken.error is not None
+    assert broken.error.reason == "MetricsNotANumber"
+    assert requests(fine) == [0, 3, 0, 0, 0]
 
 
 async def test_another_release_whose_name_matches_as_a_pattern_is_not_counted(
@@ -269,7 +396,7 @@ async def test_another_release_whose_name_matches_as_a_pattern_is_not_counted(
 ) -> None:
     pod = Pod(route=f"vision/{release.name.replace('.', 'x')}")
     pod.serve(CANDIDATE, 500)
-    await server.play({"envoy-a": [pod.frame(at(290))]})
-    evidence = await ask(source, release)
+    await server.play({"envoy-a": scraped(pod, events={})})
+    evidence = await read(source, release)
     assert evidence.error is not None
     assert evidence.error.reason == "MetricsEmpty"
