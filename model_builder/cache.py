@@ -79,24 +79,37 @@ class Cache:
         return None if entry is None else dict(entry["figures"])
 
     def fetch(self, key: str, *, to: Path) -> Mapping[str, Any] | None:
-        """Copy the files of an entry and return its figures. A damaged entry is told, dropped and not served."""
+        """Copy the files of an entry and return its figures; `to` is made, and is empty if there is no whole entry.
+
+        A damaged entry is told, dropped and not served.
+        """
+        to.mkdir(parents=True, exist_ok=True)
         entry = self._entry(key)
         if entry is None:
             return None
-        folder = self._folder(key)
-        try:
-            for path, digest in entry["files"].items():
-                target = to / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(folder / _FILES / path, target)
-                if hash_file(target) != digest:
-                    self._drop(key, damage=path)
-                    return None
-            os.utime(folder)  # what was used last is pruned last
-        except FileNotFoundError:
-            self._drop(key, damage="a file is missing")
+        damage = self._copy(entry["files"], key=key, to=to)
+        if damage is not None:
+            self._drop(key, damage=damage)
+            shutil.rmtree(to)
+            to.mkdir()
             return None
         return dict(entry["figures"])
+
+    def _copy(self, files: Mapping[str, str], *, key: str, to: Path) -> str | None:
+        """Copy and verify; name the first file that is not what it should be."""
+        folder = self._folder(key)
+        for path, digest in files.items():
+            target = to / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(folder / _FILES / path, target)
+            except FileNotFoundError:
+                return path
+            if hash_file(target) != digest:
+                return path
+        with contextlib.suppress(FileNotFoundError):  # pruned by another build, but we have our copy
+            os.utime(folder)  # what was used last is pruned last
+        return None
 
     def store(self, key: str, *, files: Path, figures: Mapping[str, Any]) -> None:
         """Keep the files of a folder. A cache that can't take them is told: it costs the next build time, no more."""

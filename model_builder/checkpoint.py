@@ -21,7 +21,8 @@ def save(folder: Path, *, number: int, state: dict[str, Any]) -> None:
     import torch
 
     temporary = folder / f".tmp-{uuid.uuid4().hex}"
-    torch.save(state, temporary)
+    with temporary.open("wb") as stream:  # given a path, torch has its own mind about names
+        torch.save(state, stream)
     final = folder / f"{number:09d}-{hash_file(temporary)}.pt"
     temporary.rename(final)
     for path in folder.iterdir():
