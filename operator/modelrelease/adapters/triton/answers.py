@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Any
@@ -50,7 +51,11 @@ def read(result: Any, tensor: Tensor, *, shape: Iterable[int]) -> NDArray[Any]:
         found = told(head.datatype, head.shape)
         message = f"output {tensor.name} is {found} and not {told(tensor.datatype, wanted)}"
         raise BadAnswer(Fault.SCHEMA, message)
-    value: NDArray[Any] = result.as_numpy(tensor.name)
+    try:
+        value: NDArray[Any] = result.as_numpy(tensor.name)
+    except (ValueError, struct.error):
+        message = f"the bytes of output {tensor.name} are not {told(head.datatype, head.shape)}"
+        raise BadAnswer(Fault.SCHEMA, message) from None
     if tensor.datatype in FLOATS:
         value = value.astype(np.float64)
         if not np.isfinite(value).all():
