@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 
 from modelrelease.adapters.prometheus.client import PrometheusClient
 from modelrelease.adapters.prometheus.evidence import PrometheusEvidence
-from modelrelease.domain.analysis import judge, overall
+from modelrelease.domain.analysis import Exposure, judge, overall
 from modelrelease.domain.observed import Meta, Protocol
+from modelrelease.domain.plan import Window
 from modelrelease.domain.spec import Spec
-from modelrelease.domain.status import VerdictValue
+from modelrelease.domain.status import Status, VerdictValue
 
 from localcluster.progress import wait_until
 from tests.e2e.releases import failing, release
@@ -38,8 +39,7 @@ def seconds_to_zero(place: Stand, *, delay: int) -> float:
     place.apply(made)
     status = place.until(lambda s: s.candidate and s.candidate.weight.accepted == WEIGHT, what="the first step")
     assert status.candidate is not None, told(status)
-    assert status.candidate.step_started_at is not None, told(status)
-    visible = _Visible(place=place, since=status.candidate.step_started_at)
+    visible = _Visible(place=place, status=status)
     visible.start()
     try:
         wait_until(lambda: _at_floor(place), what="weight 0 on both routes", timeout=_TIMEOUT_S, interval=0.02)
@@ -61,14 +61,18 @@ def _at_floor(place: Stand) -> bool:
 class _Visible(threading.Thread):
     """Judges what Prometheus shows, by the operator's own rules, again and again until it proves a failure."""
 
-    def __init__(self, *, place: Stand, since: datetime) -> None:
+    def __init__(self, *, place: Stand, status: Status) -> None:
         super().__init__(daemon=True)
         release_now = place.release()
         self._spec: Spec = release_now.spec
         self._meta = Meta(
             name=MODEL, namespace=place.namespace, uid="", generation=release_now.generation, resource_version=""
         )
-        self._since, self._url = since, place.cluster.prometheus_url
+        assert status.stable is not None
+        assert status.candidate is not None
+        assert status.candidate.analysis is not None, told(status)
+        self._revisions = {"stable": status.stable.revision, "candidate": status.candidate.revision}
+        self._state, self._url = status.candidate.analysis, place.cluster.prometheus_url
         self._done = threading.Event()
         self.at: float | None = None
         """When the answer came that first proved it."""
@@ -87,11 +91,12 @@ class _Visible(threading.Thread):
         try:
             while self.at is None and not self._done.is_set():
                 asked = time.monotonic()
-                now = datetime.now(UTC)
-                evidence = await source.evidence(
-                    meta=self._meta, protocols=tuple(Protocol), start=self._since, end=now, baseline=None
+                window = Window(start=self._state.until, end=datetime.now(UTC), block=self._state.block)
+                evidence = await source.read(
+                    meta=self._meta, spec=self._spec, protocols=tuple(Protocol), window=window, **self._revisions
                 )
-                verdicts = judge(policy=self._spec.rollout.analysis, evidence=evidence)
+                policy, exposure = self._spec.rollout.analysis, Exposure(weight=WEIGHT / 100)
+                verdicts, _ = judge(policy=policy, state=self._state, evidence=evidence, exposure=exposure)
                 if overall(verdicts) is VerdictValue.FAIL:
                     self.at = asked
                 await asyncio.sleep(LOOK_S)

@@ -37,7 +37,7 @@ def release(
     name: str = "digits",
     delay: int = 100,
     steps: Sequence[int] = STEPS,
-    interval: str = "3s",
+    interval: str = "2s",
     grpc: bool = True,
     **changes: Any,
 ) -> Object:
@@ -64,7 +64,14 @@ def release(
     spec["rollout"] = {
         "steps": [{"weight": weight} for weight in steps],
         # A busy machine delays a few requests at random, and few requests decide here: only what is far off fails.
-        "analysis": {"interval": interval, "minRequests": 5, "latency": {"maxRatio": 10}},
+        "analysis": {
+            "interval": interval,
+            "warmup": "0s",
+            "minDuration": "1s",
+            "minRequests": 5,
+            "errorRate": {"maxIncrease": 0.1},
+            "latency": {"maxIncrease": 0.8, "maxRelativeIncrease": 0},
+        },
         "bake": {"duration": "0s"},
         "scaleDownDelay": "1s",
         "progressDeadline": "5m",
