@@ -103,7 +103,8 @@ def _scalar(hint: Any, raw: object, *, where: str) -> Any:
         _, values = typing.get_args(hint)
         if values is object:
             return dict(raw)
-        return {_scalar(str, key, where=f"a key of {where}"): _value(values, raw[key], where=where) for key in raw}
+        names = [_scalar(str, key, where=f"a key of {where}") for key in raw]
+        return {name: _value(values, raw[name], where=f"{where}.{shown(name)[1:-1]}") for name in names}
     if hint is bool and isinstance(raw, bool):
         return raw
     if hint is int and isinstance(raw, int) and not isinstance(raw, bool):
@@ -122,7 +123,7 @@ def check(limit: object, value: Any, *, where: str) -> None:
     if value is None:
         return
     if isinstance(limit, Range):
-        size, what = (len(value), "the number of entries in ") if isinstance(value, tuple) else (value, "")
+        size, what = (len(value), "the number of entries in ") if isinstance(value, tuple | Mapping) else (value, "")
         if not limit.minimum <= size <= limit.maximum:
             raise BadSpec(f"{what}{where} is {shown(size)}; allowed is {limit.minimum:g} to {limit.maximum:g}")
     if isinstance(limit, Pattern) and not re.fullmatch(limit.regex, value):

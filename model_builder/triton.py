@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from model_builder.contract import Contract, Tensor
@@ -19,14 +19,19 @@ MODEL_NAME = Pattern(
     "1 to 128 letters, digits, '.', '_' or '-', with a letter or digit at both ends",
 )
 DEFAULT_MAX_BATCH_SIZE = 32
+_WORD = Pattern(r"[A-Za-z0-9._-]{1,63}", "1 to 63 letters, digits, '.', '_' or '-'")
 
 
 @dataclass(frozen=True)
 class DynamicBatching:
-    """How requests of several clients share one execution. `maxQueueSize` 0 is an endless queue."""
+    """How requests of several clients share one execution. `maxQueueSize` 0 is an endless queue.
+
+    `queueTimeoutMicroseconds` refuses a request that waited that long; 0 lets it wait for ever.
+    """
 
     max_queue_delay_microseconds: Annotated[int, Range(0, 10_000_000)] = 0
     max_queue_size: Annotated[int, Range(0, 1_000_000)] = 0
+    queue_timeout_microseconds: Annotated[int, Range(0, 3_600_000_000)] = 0
     preferred_batch_sizes: Annotated[tuple[int, ...], Range(0, 16)] = ()
 
 
@@ -36,14 +41,23 @@ class Serving:
 
     `latencyBucketsMs` sets the buckets of Triton's own latency histogram. Only for servers that know them: Triton 2.51
     (24.10) refuses to load a model whose configuration has such buckets.
+
+    `parameters` go to the backend as they are (`intra_op_thread_count`, for one), `acceleration` to ONNX Runtime, which
+    then builds a TensorRT engine when the model is loaded. `responseCache` needs a server that was started with one.
     """
 
     max_batch_size: Annotated[int | None, Range(0, 4096)] = None
     dynamic_batching: DynamicBatching | None = None
     instance_count: Annotated[int, Range(1, 64)] = 1
+    instance_kind: Literal["Auto", "Cpu", "Gpu"] = "Auto"
+    gpus: Annotated[tuple[Annotated[int, Range(0, 63)], ...], Range(0, 64)] = ()
     warmup: bool = True
     latency_buckets_ms: Annotated[tuple[int, ...], Range(0, 32)] = ()
-    revision: Annotated[str | None, Pattern(r"[A-Za-z0-9._-]{1,63}", "1 to 63 letters, digits, '.', '_' or '-'")] = None
+    revision: Annotated[str | None, _WORD] = None
+    metric_tags: Annotated[Mapping[str, Annotated[str, _WORD]], Range(0, 16)] = field(default_factory=dict)
+    parameters: Annotated[Mapping[str, str], Range(0, 32)] = field(default_factory=dict)
+    response_cache: bool = False
+    acceleration: Literal["None", "TensorRt"] = "None"
 
 
 def render_config(
@@ -57,19 +71,24 @@ def render_config(
     for kind, tensors in (("input", contract.inputs), ("output", contract.outputs)):
         lines += [line for tensor in tensors for line in _tensor(kind, tensor, lead=lead)]
     lines += ["version_policy { specific { versions: [ 1 ] } }"]
-    # The runner of the python backend computes on the CPU; onnxruntime takes a GPU where the pod has one.
-    kind = "KIND_CPU" if backend == "python" else "KIND_AUTO"
-    lines += [f"instance_group [ {{ count: {serving.instance_count} kind: {kind} }} ]"]
+    lines += [_instances(serving, backend=backend)]
     if serving.dynamic_batching:
         lines += _batching(serving.dynamic_batching, max_batch_size=batch)
     if serving.warmup:
         lines += _warmup(contract.inputs, lead=lead, max_batch_size=batch)
-    if serving.revision:
-        lines += [f'metric_tags {{ key: "revision" value: {_quoted(serving.revision)} }}']
+    tags = {**serving.metric_tags, **({"revision": serving.revision} if serving.revision else {})}
+    lines += [f"metric_tags {{ key: {_quoted(key)} value: {_quoted(value)} }}" for key, value in sorted(tags.items())]
+    parameters = {**serving.parameters, **({} if golden is None else {PARAMETER: golden})}
+    lines += [
+        f"parameters {{ key: {_quoted(key)} value {{ string_value: {_quoted(value)} }} }}"
+        for key, value in sorted(parameters.items())
+    ]
     if serving.latency_buckets_ms:
         lines += _histogram(serving.latency_buckets_ms)
-    if golden is not None:
-        lines += [f"parameters {{ key: {_quoted(PARAMETER)} value {{ string_value: {_quoted(golden)} }} }}"]
+    if serving.response_cache:
+        lines += ["response_cache { enable: true }"]
+    if serving.acceleration == "TensorRt":
+        lines += [_accelerator(backend)]
     return "\n".join(lines) + "\n"
 
 
@@ -82,6 +101,26 @@ def _max_batch_size(*, contract: Contract, serving: Serving) -> int:
             "set maxBatchSize to 0, or export the model with a dynamic batch dimension"
         )
     return 0
+
+
+def _instances(serving: Serving, *, backend: Backend) -> str:
+    if backend == "python":
+        # The runner of the python backend computes on the CPU.
+        if serving.instance_kind == "Gpu" or serving.gpus:
+            raise BadSpec("the python backend computes on the CPU: drop instanceKind and gpus, or use onnxruntime")
+        return f"instance_group [ {{ count: {serving.instance_count} kind: KIND_CPU }} ]"
+    if serving.gpus and serving.instance_kind != "Gpu":
+        raise BadSpec("gpus names GPUs, but instanceKind does not ask for any: set instanceKind to Gpu")
+    gpus = f" gpus: {_list(serving.gpus)}" if serving.gpus else ""
+    # With KIND_AUTO, onnxruntime takes a GPU where the pod has one.
+    kind = f"KIND_{serving.instance_kind.upper()}"
+    return f"instance_group [ {{ count: {serving.instance_count} kind: {kind}{gpus} }} ]"
+
+
+def _accelerator(backend: Backend) -> str:
+    if backend == "python":
+        raise BadSpec("acceleration TensorRt is one of the onnxruntime backend: drop it, or use that backend")
+    return 'optimization { execution_accelerators { gpu_execution_accelerator : [ { name: "tensorrt" } ] } }'
 
 
 def _tensor(kind: str, tensor: Tensor, *, lead: tuple[int, ...]) -> Iterable[str]:
@@ -103,8 +142,13 @@ def _batching(batching: DynamicBatching, *, max_batch_size: int) -> Iterable[str
     if batching.preferred_batch_sizes:
         yield f"  preferred_batch_size: {_list(batching.preferred_batch_sizes)}"
     yield f"  max_queue_delay_microseconds: {batching.max_queue_delay_microseconds}"
+    policy = []
+    if batching.queue_timeout_microseconds:
+        policy += [f"default_timeout_microseconds: {batching.queue_timeout_microseconds}"]
     if batching.max_queue_size:
-        yield f"  default_queue_policy {{ timeout_action: REJECT max_queue_size: {batching.max_queue_size} }}"
+        policy += [f"max_queue_size: {batching.max_queue_size}"]
+    if policy:
+        yield f"  default_queue_policy {{ timeout_action: REJECT {' '.join(policy)} }}"
     yield "}"
 
 

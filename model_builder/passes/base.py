@@ -21,7 +21,7 @@ class Cache(Protocol):
     """Files and figures under content-addressed names, kept between builds; `cache.Cache` is the real one."""
 
     def fetch(self, key: str, *, to: Path) -> Mapping[str, Any] | None:
-        """Copy the files of an entry into the folder `to`, all its own, and return its figures; None without an entry."""
+        """Copy an entry's files into `to`, a folder of its own, and return its figures; None without an entry."""
 
     def store(self, key: str, *, files: Path, figures: Mapping[str, Any]) -> None:
         """Keep all files of a folder, and plain figures (JSON) beside them."""

@@ -44,10 +44,29 @@ def test_everything_that_is_asked_for_is_rendered() -> None:
         assert line in text.splitlines()
 
 
+def test_what_only_some_servers_have_is_rendered_on_request() -> None:
+    serving = parse_serving(
+        '{"instanceKind": "Gpu", "gpus": [0, 1], "metricTags": {"team": "vision"}, "revision": "r7",'
+        ' "parameters": {"intra_op_thread_count": "2"}, "responseCache": true, "acceleration": "TensorRt",'
+        ' "dynamicBatching": {"queueTimeoutMicroseconds": 20000}}'
+    )
+    lines = render_config(contract=contract(), model="m", backend="onnxruntime", serving=serving).splitlines()
+    for line in (
+        "instance_group [ { count: 1 kind: KIND_GPU gpus: [ 0, 1 ] } ]",
+        'metric_tags { key: "team" value: "vision" }',
+        'metric_tags { key: "revision" value: "r7" }',
+        'parameters { key: "intra_op_thread_count" value { string_value: "2" } }',
+        "response_cache { enable: true }",
+        'optimization { execution_accelerators { gpu_execution_accelerator : [ { name: "tensorrt" } ] } }',
+        "  default_queue_policy { timeout_action: REJECT default_timeout_microseconds: 20000 }",
+    ):
+        assert line in lines
+
+
 def test_what_is_not_asked_for_is_absent() -> None:
     text = config('{"warmup": false}')
     assert "max_batch_size: 32" in text
-    for word in ("dynamic_batching", "model_warmup", "metric_tags", "model_metrics"):
+    for word in ("dynamic_batching", "model_warmup", "metric_tags", "model_metrics", "parameters", "cache", "optimi"):
         assert word not in text
 
 
@@ -75,6 +94,11 @@ def test_a_scalar_per_row_is_a_reshaped_vector_of_strings() -> None:
         ('{"maxBatchSize": 0, "dynamicBatching": {}}', "dynamicBatching needs batching"),
         ('{"maxBatchsize": 4}', "did you mean 'maxBatchSize'?"),
         ('{"revision": "a\\"b"}', "serving.revision is"),
+        ('{"metricTags": {"team": "a b"}}', "serving.metricTags.team is 'a b'"),
+        ('{"metricTags": []}', "serving.metricTags must be a mapping"),
+        ('{"gpus": [64]}', "serving.gpus[0] is 64"),
+        ('{"instanceKind": "Gpu"}', "the python backend computes on the CPU"),
+        ('{"acceleration": "TensorRt"}', "drop it, or use that backend"),
         ("{", "--serving is not valid JSON"),
     ],
 )
