@@ -99,6 +99,7 @@ class _Look:
             blocks=made,
             history=await self._history(found.scrape),
             scrape=found.scrape,
+            saturated=self.question.saturated(found),
             values=own.values,
             problems=own.problems,
         )

@@ -12,6 +12,7 @@ from typing import Protocol as Interface
 from modelrelease.adapters.prometheus.blocks import Count, Tally
 from modelrelease.adapters.prometheus.client import Series
 from modelrelease.adapters.prometheus.increments import Layout
+from modelrelease.adapters.prometheus.sampled import Sampled
 from modelrelease.domain.observed import Meta, Protocol, Slot
 
 
@@ -46,6 +47,7 @@ class Question:
     latency: Selector
     arms: Callable[[Sequence[Series]], Mapping[str, Tally]]
     absent: str  # the sentence for when nothing of it is there
+    saturated: Callable[[Sampled], str]  # why the candidate can take no more copies, in words
 
 
 class Preset(Interface):

@@ -22,6 +22,8 @@ from modelrelease.adapters.prometheus.blocks import Count, Tally
 from modelrelease.adapters.prometheus.client import Series
 from modelrelease.adapters.prometheus.increments import Layout, Target
 from modelrelease.adapters.prometheus.presets.base import Question, Selector, histogram, shared_bounds
+from modelrelease.adapters.prometheus.presets.saturation import ACTIVE, DROPPED, saturated
+from modelrelease.adapters.prometheus.sampled import Sampled
 from modelrelease.domain.observed import Arm, Meta, Protocol, Slot
 
 _CLUSTER = "envoy_cluster_name"
@@ -29,9 +31,7 @@ _CLUSTER = "envoy_cluster_name"
 # Always there for a cluster, used or not: tells that the gateway knows the slots, and when it was scraped.
 _PRESENCE = "envoy_cluster_membership_total"
 _CLASSES = "envoy_cluster_upstream_rq_xx"
-_SENT, _COMPLETED, _RETRIED, _ACTIVE = (
-    f"envoy_cluster_upstream_rq_{what}" for what in ("total", "completed", "retry", "active")
-)
+_SENT, _COMPLETED, _RETRIED = (f"envoy_cluster_upstream_rq_{what}" for what in ("total", "completed", "retry"))
 _CALLS = tuple(f"envoy_cluster_grpc_{method}_total" for method in ("ModelInfer", "ModelStreamInfer"))
 _FAILED_CALLS = tuple(f"envoy_cluster_grpc_{method}_failure" for method in ("ModelInfer", "ModelStreamInfer"))
 _BUCKETS = "envoy_cluster_upstream_rq_time_bucket"
@@ -50,7 +50,7 @@ LAYOUT = Layout(
         }
     ),
     together=(_CLUSTER,),
-    gauges=frozenset({_PRESENCE, _ACTIVE}),
+    gauges=frozenset({_PRESENCE, ACTIVE}),
 )
 
 
@@ -77,7 +77,12 @@ class Envoy:
         clusters = {slot: {self.cluster(*where, p, slot): p for p in protocols} for slot in _SLOTS}
         copies = {self.mirror(*where, p): p for p in protocols} if mirror is not None and self.mirror else {}
         every = {**clusters[Slot.STABLE], **clusters[Slot.CANDIDATE], **copies}
-        names = (_PRESENCE, _CLASSES, _SENT, _COMPLETED, _RETRIED, _ACTIVE, *_CALLS, *_FAILED_CALLS)
+        names = (_PRESENCE, _CLASSES, _SENT, _COMPLETED, _RETRIED, ACTIVE, DROPPED, *_CALLS, *_FAILED_CALLS)
+        answered = every.keys() - copies.keys()
+
+        def full(found: Sampled) -> str:
+            mine = copies if mirror is Slot.PREVIEW else ()
+            return saturated(found, copies=mine, answered=answered, layout=LAYOUT)
 
         def arms(found: Sequence[Series]) -> Mapping[str, Tally]:
             bounds = shared_bounds(found, of=lambda series: (series.labels[_CLUSTER], LAYOUT.target(series)))
@@ -97,6 +102,7 @@ class Envoy:
             arms=arms,
             absent=f"Prometheus knows none of the gateway's clusters {', '.join(every)}: let it scrape the Envoy "
             "pods (port 19001, /stats/prometheus), and look whether the gateway has taken the route",
+            saturated=full,
         )
 
 
@@ -139,4 +145,4 @@ def _unanswered(process: Mapping[str, float]) -> float:
     Answers that Envoy gives itself are completed without having been sent: never below zero.
     """
     gone = process.get(_SENT, 0.0) - process.get(_COMPLETED, 0.0) - process.get(_RETRIED, 0.0)
-    return max(0.0, gone - process.get(_ACTIVE, 0.0))
+    return max(0.0, gone - process.get(ACTIVE, 0.0))
