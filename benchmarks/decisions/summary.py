@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 from benchmarks.decisions.outcomes import Outcomes
 from benchmarks.decisions.traffic import Floats, Traffic
