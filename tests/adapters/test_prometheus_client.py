@@ -178,7 +178,7 @@ async def test_what_is_not_one_number(serve: Serve, text: str, status: int, reas
     assert said in caught.value.problem.message
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(-45, "45 s behind"), (45, "45 s ahead of"), (-20, ""), (20, "")])
+@pytest.mark.parametrize(("seconds", "said"), [(-45, "s behind"), (45, "s ahead of"), (-20, ""), (20, "")])
 async def test_a_clock_that_is_not_ours_is_an_error(serve: Serve, seconds: int, said: str) -> None:
     async def handler(_: web.Request) -> web.StreamResponse:
         date = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
@@ -189,7 +189,7 @@ async def test_a_clock_that_is_not_ours_is_an_error(serve: Serve, seconds: int, 
         with pytest.raises(MetricsError) as caught:
             await prometheus.series("x[5m]", at=NOW)
         assert caught.value.problem.reason == "MetricsClock"
-        assert said in caught.value.problem.message or said.replace("45", "44") in caught.value.problem.message
+        assert said in caught.value.problem.message
     else:
         assert await prometheus.series("x[5m]", at=NOW) == ()
     await prometheus.close()

@@ -110,7 +110,8 @@ def test_the_pod_fits_the_restricted_standard() -> None:
     )
     assert pod()["securityContext"]["runAsNonRoot"] is True
     assert pod()["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert not any(pod().get(key) for key in ("hostNetwork", "hostPID", "hostIPC", "volumes"))
+    assert not any(pod().get(key) for key in ("hostNetwork", "hostPID", "hostIPC"))
+    assert [set(volume) for volume in pod()["volumes"]] == [{"name", "secret"}]
     for container in pod()["containers"]:
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -167,3 +168,13 @@ def _containers(document: Manifest) -> list[Manifest]:
         return []
     found: list[Manifest] = document["spec"]["template"]["spec"]["containers"]
     return found
+
+
+def test_credentials_for_prometheus_are_a_secret_that_need_not_be_there() -> None:
+    (volume,) = pod()["volumes"]
+    (container,) = pod()["containers"]
+    (mount,) = container["volumeMounts"]
+    assert volume["secret"] == {"secretName": "modelrelease-prometheus-access", "optional": True}
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    told = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert told[f"{PREFIX}PROMETHEUS_ACCESS"] == mount["mountPath"]

@@ -32,6 +32,8 @@ def test_namespaces_can_be_repeated_and_none_means_all() -> None:
     [
         ([], {}, "MODELRELEASE_PULLER_IMAGE"),
         (["--prometheus-url", "prometheus:9090"], {}, "http://HOST:PORT"),
+        (["--prometheus-url", "https://u:secret@prom"], {}, "has a password: put it into the folder"),
+        (["--prometheus-url", "https://prom/api?tenant=a"], {}, "leave out what follows the ?"),
         (["--workers", "0"], {}, "'0' is not a whole number from 1 to 256"),
         ([], {"MODELRELEASE_WORKERS": "many"}, "'many' is not a whole number from 1 to 256"),
         (["--metrics-port", "70000"], {}, "from 0 to 65535"),
@@ -48,7 +50,16 @@ def test_bad_input_is_one_sentence(
     with pytest.raises(SystemExit) as ended:
         parse([*image, *arguments], environment)
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert said in err
+    assert "secret" not in err
+
+
+def test_prometheus_may_have_a_path_and_want_credentials() -> None:
+    flags = ["--puller-image", "i", "--prometheus-url", "https://mimir/prometheus/", "--prometheus-access", "/run/it"]
+    config = parse(flags, {})
+    assert (config.prometheus_url, str(config.prometheus_access)) == ("https://mimir/prometheus", "/run/it")
+    assert parse(["--puller-image", "i"], {}).prometheus_access is None
 
 
 @pytest.fixture

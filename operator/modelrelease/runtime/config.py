@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 PREFIX = "MODELRELEASE_"
@@ -18,6 +19,7 @@ class Config:
 
     puller_image: str
     prometheus_url: str = "http://prometheus.monitoring.svc:9090"
+    prometheus_access: Path | None = None  # a folder of credentials
     namespaces: tuple[str, ...] = ()  # empty: the whole cluster
     workers: int = 8
     metrics_port: int = 8080
@@ -44,6 +46,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     return Config(
         puller_image=given.puller_image,
         prometheus_url=given.prometheus_url.rstrip("/"),
+        prometheus_access=Path(given.prometheus_access) if given.prometheus_access else None,
         namespaces=namespaces,
         workers=given.workers,
         metrics_port=given.metrics_port,
@@ -72,6 +75,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", default=value, type=kind, help=f"{text} (default: {default or 'none'})")
 
     flag("prometheus-url", default=defaults.prometheus_url, kind=_url, text="where evidence is read")
+    flag("prometheus-access", default="", text="folder with ca.crt, tls.crt, tls.key, token and header.NAME for it")
     flag("puller-image", default="", text="image of the init container that fetches artifacts to serving nodes")
     flag("workers", default=str(defaults.workers), kind=_Range(1, 256), text="releases worked on at once")
     flag("metrics-port", default=str(defaults.metrics_port), kind=_Range(0, 65535), text="/metrics, /healthz, /readyz")
@@ -95,6 +99,11 @@ def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise argparse.ArgumentTypeError(f"{text!r} is no address: write http://HOST:PORT or https://HOST:PORT")
+    if parts.username or parts.password:
+        # Not repeated: what is said here is in the log.
+        raise argparse.ArgumentTypeError("the address has a password: put it into the folder --prometheus-access")
+    if parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError(f"{text!r} has more than an address and a path: leave out what follows the ?")
     return text
 
 

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 EXIT_LEASE_LOST = 75
 
 # Opens what decisions need of the outside world, and closes it in the end.
-Wiring = Callable[[Config, Kube], contextlib.AbstractAsyncContextManager[Callable[[Store], Reconciles]]]
+Wiring = Callable[[Config, Kube, Metrics], contextlib.AbstractAsyncContextManager[Callable[[Store], Reconciles]]]
 
 
 def main(wiring: Wiring) -> int:
@@ -58,7 +58,7 @@ async def _run(config: Config, wiring: Wiring) -> None:
     async with contextlib.AsyncExitStack() as opened:
         api = await opened.enter_async_context(_connected())
         kube = MeteredKube(kube=KubeClient(api), metrics=metrics)
-        make_reconciler = await opened.enter_async_context(wiring(config, kube))
+        make_reconciler = await opened.enter_async_context(wiring(config, kube, metrics))
         opened.push_async_callback(health.stop)
         operator = Operator(
             config=config,

@@ -41,6 +41,17 @@ class Metrics:
         self._transitions = Counter(
             "modelrelease_transitions", "Phases that releases came to.", [*_WHO, "phase"], registry=self.registry
         )
+        self._queries = Counter(
+            "modelrelease_metrics_queries",
+            "Queries to Prometheus, by what came of them.",
+            ["result"],
+            registry=self.registry,
+        )
+        self._looks = Counter(
+            "modelrelease_metrics_looks",
+            "Looks at the counts of a release that those queries were for; several share one.",
+            registry=self.registry,
+        )
 
     def reconciled(self, *, result: str, seconds: float) -> None:
         """Count one decision."""
@@ -50,6 +61,11 @@ class Metrics:
     def requested(self, *, kind: str, verb: str, result: str) -> None:
         """Count one request to the API server."""
         self._requests.labels(kind, verb, result).inc()
+
+    def asked(self, looks: int, result: str) -> None:
+        """Count one query to Prometheus that several looks may have shared."""
+        self._queries.labels(result).inc()
+        self._looks.inc(looks)
 
     def transition(self, *, namespace: str, release: str, phase: str) -> None:
         """Count a release that came to a phase."""

@@ -9,10 +9,12 @@ from modelrelease.adapters.gateway import GatewayApi
 from modelrelease.adapters.kube import Kube
 from modelrelease.adapters.prometheus import PrometheusEvidence
 from modelrelease.adapters.prometheus.client import PrometheusClient
-from modelrelease.adapters.triton import TritonProber
+from modelrelease.adapters.triton import GoldenProber, TritonProber
 from modelrelease.render import RenderConfig
 from modelrelease.runtime.apply import Applier
 from modelrelease.runtime.config import Config
+from modelrelease.runtime.golden import GoldenWatch
+from modelrelease.runtime.metrics import Metrics
 from modelrelease.runtime.observe import Observer
 from modelrelease.runtime.reconcile import Reconciler
 from modelrelease.runtime.routes import Routes
@@ -21,13 +23,17 @@ from modelrelease.runtime.worker import Reconciles
 
 
 @contextlib.asynccontextmanager
-async def production(config: Config, kube: Kube) -> AsyncIterator[Callable[[Store], Reconciles]]:
+async def production(config: Config, kube: Kube, metrics: Metrics) -> AsyncIterator[Callable[[Store], Reconciles]]:
     """Yield how to make the reconciler of a real cluster."""
     gateway = GatewayApi(kube=kube)
-    evidence = PrometheusEvidence(PrometheusClient(config.prometheus_url))
+    prometheus = PrometheusClient(config.prometheus_url, access=config.prometheus_access)
+    golden = GoldenWatch(GoldenProber())
+    evidence = PrometheusEvidence(prometheus, told=metrics.asked)
 
     def make(store: Store) -> Reconciles:
-        observer = Observer(store=store, kube=kube, prober=TritonProber(), evidence=evidence, gateway=gateway)
+        observer = Observer(
+            store=store, kube=kube, prober=TritonProber(), golden=golden, evidence=evidence, gateway=gateway
+        )
         applier = Applier(
             kube=kube,
             store=store,
@@ -39,4 +45,5 @@ async def production(config: Config, kube: Kube) -> AsyncIterator[Callable[[Stor
     try:
         yield make
     finally:
+        await golden.close()
         await evidence.close()
