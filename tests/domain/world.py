@@ -146,7 +146,7 @@ class World:
     routes: dict[Protocol, Route] = field(default_factory=dict)
     accuracy: dict[str, float] = field(default_factory=dict)  # by version
     quality: dict[str, str] = field(default_factory=dict)  # by revision: good, bad, quiet, error
-    golden: dict[str, str] = field(default_factory=dict)  # by revision: right, wrong; empty: there are none
+    golden: dict[str, str] = field(default_factory=dict)  # by revision: wrong
     saturated: bool = False
     tells_apart: bool = True
     mirrors: bool = True
@@ -209,7 +209,7 @@ class World:
         if quality == "error":
             problem = Problem(reason="PrometheusUnreachable", message="Prometheus does not answer")
             return replace(known, error=problem, scrape=None)
-        if window.golden and self.golden and stable is not None:
+        if stable is not None:
             checks = [self._golden(revision) for revision in (candidate.revision, stable.revision)]
             known = replace(known, golden=tuple(checks))
         if window.block is None:

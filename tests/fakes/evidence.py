@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from modelrelease.domain.observed import Arm, Block, Evidence, History, Slot
+from modelrelease.adapters.triton import GoldenAnswers
+from modelrelease.domain.observed import Arm, Block, Evidence, GoldenCheck, History, Record, Slot
 from modelrelease.domain.plan import Window
 
 SCRAPE = 2.0
@@ -31,6 +32,12 @@ def share(release: Mapping[str, Any]) -> float:
     """Return the candidate's share of the traffic, as a release's status tells."""
     candidate = (release.get("status") or {}).get("candidate") or {}
     return float((candidate.get("weight") or {}).get("desired", 0)) / 100
+
+
+def right_answers(candidate: Record, stable: Record | None, now: datetime) -> GoldenAnswers:
+    """Return golden checks in which everybody answered as expected."""
+    asked = [record.revision for record in (candidate, stable) if record is not None]
+    return GoldenAnswers(checks=tuple(GoldenCheck(revision=revision, at=now, asked=8) for revision in asked))
 
 
 def evidence(window: Window, served: Served) -> Evidence:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from modelrelease.adapters.triton import GoldenAnswers
 from modelrelease.domain.observed import (
     Arm,
     Evidence,
@@ -19,7 +21,7 @@ from modelrelease.domain.observed import (
 from modelrelease.domain.plan import Window
 from modelrelease.domain.spec import Spec
 
-from tests.fakes.evidence import HEALTHY, Served, evidence, share
+from tests.fakes.evidence import HEALTHY, Served, evidence, right_answers, share
 
 
 @dataclass(kw_only=True)
@@ -35,6 +37,12 @@ class Outside:
     async def probe(self, *, meta: Meta, spec: Spec, record: Record) -> ProbeResult:
         self.questions.append(f"probe {record.revision}")
         return ProbeResult(revision=record.revision, ready=self.ready)
+
+    async def ask(
+        self, *, meta: Meta, model: str, candidate: Record, stable: Record | None, now: datetime
+    ) -> GoldenAnswers:
+        self.questions.append(f"golden {candidate.revision}")
+        return right_answers(candidate, stable, now)
 
     async def read(
         self,

@@ -10,6 +10,7 @@ from modelrelease.adapters.kinds import CACHED
 from modelrelease.domain import naming
 from modelrelease.render import RenderConfig
 from modelrelease.runtime.apply import Applier
+from modelrelease.runtime.golden import GoldenWatch
 from modelrelease.runtime.observe import Observer
 from modelrelease.runtime.reconcile import Reconciler
 from modelrelease.runtime.routes import Routes
@@ -36,7 +37,12 @@ class World:
     def _boot(self) -> None:
         self.store = Store()
         observer = Observer(
-            store=self.store, kube=self.cluster, prober=self.outside, evidence=self.outside, gateway=self.gateway
+            store=self.store,
+            kube=self.cluster,
+            prober=self.outside,
+            golden=GoldenWatch(self.outside),
+            evidence=self.outside,
+            gateway=self.gateway,
         )
         applier = Applier(
             kube=self.cluster,

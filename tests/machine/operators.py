@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from modelrelease.adapters.errors import ApiError
 from modelrelease.adapters.kinds import CACHED, CHILDREN
+from modelrelease.adapters.triton import GoldenAnswers
 from modelrelease.domain import codec, naming
 from modelrelease.domain.observed import (
     Arm,
@@ -25,13 +26,14 @@ from modelrelease.domain.plan import Window
 from modelrelease.domain.spec import Spec
 from modelrelease.render import RenderConfig
 from modelrelease.runtime.apply import Applier
+from modelrelease.runtime.golden import GoldenWatch
 from modelrelease.runtime.observe import Observer
 from modelrelease.runtime.reconcile import Reconciler
 from modelrelease.runtime.routes import Routes
 from modelrelease.runtime.store import Key, Store
 
 from tests.fakes.cluster import WatchEvent
-from tests.fakes.evidence import FAILING, HEALTHY, Served, evidence, share
+from tests.fakes.evidence import FAILING, HEALTHY, Served, evidence, right_answers, share
 from tests.fakes.faults import Crash
 from tests.machine.guarded import GuardedCluster
 from tests.machine.wire import Mishap, Trouble, Wire
@@ -85,7 +87,9 @@ class Operator:
         self.wire = Wire(cluster=self.cluster, actor=self)
         self.task: asyncio.Task[datetime | None] | None = None
         self.told: list[tuple[datetime, Metrics]] = []
-        observer = Observer(store=self.store, kube=self.wire, prober=self, evidence=self, gateway=self)
+        observer = Observer(
+            store=self.store, kube=self.wire, prober=self, golden=GoldenWatch(self), evidence=self, gateway=self
+        )
         applier = Applier(
             kube=self.wire,
             store=self.store,
@@ -175,6 +179,11 @@ class Operator:
 
     async def facts(self, *, meta: Meta, spec: Spec) -> GatewayFacts | Unknown:
         return self.outside.gateway
+
+    async def ask(
+        self, *, meta: Meta, model: str, candidate: Record, stable: Record | None, now: datetime
+    ) -> GoldenAnswers:
+        return right_answers(candidate, stable, now)
 
     async def read(
         self,

@@ -11,7 +11,7 @@ from modelrelease.domain import naming
 from modelrelease.domain.observed import PPM, Slot
 
 from tests.fakes import controllers, faults
-from tests.fakes.outside import FAILING
+from tests.fakes.evidence import FAILING
 from tests.fakes.samples import NAME, NAMESPACE, release, set_version
 from tests.fakes.world import World
 
@@ -102,7 +102,7 @@ async def test_header_alone_is_no_reason_for_a_route_write_at_the_floor() -> Non
     release_version(world, "2")
     await world.run(KEY, seconds=150)
     routes = [write for write in world.cluster.writes[seen:] if write.kind == "HTTPRoute"]
-    assert len(routes) == 4  # 10 %, 50 %, all, and back to the stable place
+    assert len(routes) == 5  # 10 %, 50 %, all but the control, all, and back to the stable place
 
 
 async def test_the_place_with_traffic_says_its_revision() -> None:

@@ -20,6 +20,7 @@ from modelrelease.domain import naming
 from modelrelease.domain.observed import PPM
 from modelrelease.render import RenderConfig
 from modelrelease.runtime.apply import Applier
+from modelrelease.runtime.golden import GoldenWatch
 from modelrelease.runtime.metered import MeteredKube
 from modelrelease.runtime.metrics import Metrics
 from modelrelease.runtime.observe import Observer
@@ -72,7 +73,12 @@ class Rig:
         self.reconciler = Reconciler(
             store=self.store,
             observer=Observer(
-                store=self.store, kube=self.counted, prober=self.outside, evidence=self.outside, gateway=gateway
+                store=self.store,
+                kube=self.counted,
+                prober=self.outside,
+                golden=GoldenWatch(self.outside),
+                evidence=self.outside,
+                gateway=gateway,
             ),
             applier=Applier(
                 kube=self.counted,

@@ -71,7 +71,7 @@ def judged(context: Context) -> Candidate | None:
     return replace(
         candidate,
         analysis=after,
-        verdicts=_with_last_golden(verdicts, candidate.verdicts, asked=bool(evidence.golden)),
+        verdicts=(*verdicts, *_compared(evidence)),
         verdicts_at=context.now,
         weight=weight,
         bad_requests=candidate.bad_requests + failures(evidence),
@@ -97,13 +97,21 @@ def failures(evidence: Evidence | None) -> int:
     return round(sum(count for count in counts if math.isfinite(count) and count > 0))
 
 
-def _with_last_golden(
-    verdicts: tuple[Verdict, ...], before: tuple[Verdict, ...], *, asked: bool
-) -> tuple[Verdict, ...]:
-    """Keep what the golden requests showed last until they are due again."""
-    if asked or any(verdict.metric == GOLDEN for verdict in verdicts):
-        return verdicts
-    return (*verdicts, *(verdict for verdict in before if verdict.metric == GOLDEN))
+def _compared(evidence: Evidence) -> tuple[Verdict, ...]:
+    """Return how often the candidate chooses otherwise than stable on the golden requests: a new model may."""
+    found = evidence.compared
+    if found is None:
+        return ()
+    return (
+        Verdict(
+            metric="golden-changes",
+            verdict=VerdictValue.PASS,
+            message=found.message,
+            estimate=found.changed / found.choices if found.choices else None,
+            samples=found.rows,
+            advisory=True,
+        ),
+    )
 
 
 def _observed_share(evidence: Evidence) -> float | None:

@@ -16,6 +16,7 @@ from modelrelease.domain.gates import failed_gate
 from modelrelease.domain.naming import artifact_key, gates_hash
 from modelrelease.domain.observed import (
     BuildResult,
+    Evidence,
     GatewayFacts,
     History,
     JobFacts,
@@ -178,6 +179,9 @@ def expose(context: Context) -> Status | Wait:
         return Wait(reason="MetricsUnavailable", what=what, who="the metrics", until=until)
     block = min(evidence.scrape or rollout.analysis.interval, rollout.analysis.interval)
     state = analysis.begin(policy=rollout.analysis, history=evidence.history, block=block, at=context.now)
+    if rollout.analysis.golden.enabled and not _golden_known(candidate, evidence):
+        what = "the golden requests to be answered"
+        return Wait(reason="Golden", what=what, who="Triton", until=until)
     answers = golden(evidence)
     if answers is not None and answers.verdict is VerdictValue.FAIL:
         return context.lose(Problem(reason="GoldenFailed", message=answers.message))
@@ -187,6 +191,12 @@ def expose(context: Context) -> Status | Wait:
     if rollout.shadow is not None and rollout.shadow.duration > 0:
         return context.with_candidate(begun.at(Stage.SHADOW, context.now))
     return first_step(replace(context, status=context.with_candidate(begun)))
+
+
+def _golden_known(candidate: Candidate, evidence: Evidence) -> bool:
+    """Tell whether the candidate was asked its golden requests, or has none."""
+    checks = [check for check in evidence.golden if check.revision == candidate.revision]
+    return any(check.problem is None or not check.problem.waiting for check in checks)
 
 
 def ladder(rollout: Rollout, history: History, *, block: float) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from modelrelease.adapters import facts
 from modelrelease.adapters.errors import ApiError
 from modelrelease.adapters.kinds import Manifest
 from modelrelease.adapters.kube import Kube
+from modelrelease.adapters.triton import GoldenAnswers
 from modelrelease.domain import codec, naming
 from modelrelease.domain import observed as seen
 from modelrelease.domain.needs import needs
@@ -40,6 +41,7 @@ from modelrelease.domain.observed import (
 from modelrelease.domain.plan import Needs, Window
 from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Status
+from modelrelease.runtime.golden import GoldenWatch
 from modelrelease.runtime.store import Key, Store
 
 log = logging.getLogger(__name__)
@@ -89,6 +91,7 @@ class Observer:
     store: Store
     kube: Kube
     prober: Prober
+    golden: GoldenWatch
     evidence: EvidenceSource
     gateway: GatewayReader
 
@@ -112,6 +115,8 @@ class Observer:
             routes=self._routes(meta),
             write_problem=write_problem,
         )
+        if observed.status.candidate is None:
+            self.golden.forget((meta.namespace, meta.name))
         return await self._ask(observed, needs(observed, now, checked))
 
     def look_again(self, key: Key, *, now: datetime) -> datetime | None:
@@ -131,15 +136,33 @@ class Observer:
         return replace(observed, probe=probe, evidence=evidence, gateway=gateway or observed.gateway)
 
     async def _evidence(self, observed: Observed, window: Window) -> Evidence:
-        """Return what the metrics count."""
+        """Return what the metrics count, and how the golden requests were answered last."""
         status = observed.status
-        return await self.evidence.read(
+        counted, golden = await asyncio.gather(
+            self.evidence.read(
+                meta=observed.meta,
+                spec=observed.spec,
+                protocols=observed.protocols,
+                window=window,
+                stable=status.stable.revision if status.stable else None,
+                candidate=status.candidate.revision if status.candidate else None,
+            ),
+            self._golden(observed, window),
+        )
+        return replace(counted, golden=golden.checks, compared=golden.compared)
+
+    async def _golden(self, observed: Observed, window: Window) -> GoldenAnswers:
+        status, spec = observed.status, observed.spec
+        candidate = observed.records.get(status.candidate.revision) if status.candidate else None
+        if candidate is None or not spec.rollout.analysis.golden.enabled:
+            return GoldenAnswers(checks=())
+        return await self.golden.latest(
             meta=observed.meta,
-            spec=observed.spec,
-            protocols=observed.protocols,
-            window=window,
-            stable=status.stable.revision if status.stable else None,
-            candidate=status.candidate.revision if status.candidate else None,
+            model=spec.model.name,
+            candidate=candidate,
+            stable=observed.records.get(status.stable.revision) if status.stable else None,
+            due=window.golden,
+            now=window.end,
         )
 
     def _records(self, meta: Meta) -> Mapping[str, Record]:

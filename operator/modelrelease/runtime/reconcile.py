@@ -72,4 +72,5 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._checked.pop(key, None)
+        self.observer.golden.forget(key)
         self.applier.forget(key)
