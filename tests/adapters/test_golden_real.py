@@ -9,11 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from modelrelease.adapters.triton import GoldenAnswers, GoldenProber
 from modelrelease.adapters.triton.connection import slot_address
 from modelrelease.domain.observed import BuildResult, Contract, GoldenCheck, Meta, Record, Slot, Tensor
 from modelrelease.domain.status import Artifact
+from tritonclient.grpc import InferInput, aio  # type: ignore[import-untyped]
 
 from tests.adapters import golden_sets
 from tests.adapters.models import CONTRACT, IMAGE, SCORES, put
@@ -106,6 +108,30 @@ async def test_a_model_that_hangs_is_given_up_after_two_tries(triton: servers.Tr
     found = await check(triton, "hangs", deadline=0.5)
     assert (found.asked, found.failed, found.latency_ms) == (1, 1, None)
     assert found.message == "golden request 1 of 1, asked twice: there is no answer within 0.5 s"
+
+
+@pytest.mark.real
+async def test_a_model_that_answers_others_is_overloaded_and_does_not_hang(triton: servers.Triton) -> None:
+    serve(triton, "busy", body="time.sleep(0.1)")
+    image = np.zeros((1, 8, 8), np.float32)
+
+    async def client() -> None:
+        async with aio.InferenceServerClient(triton.grpc) as connection:
+            while True:
+                asked = InferInput("image", [1, 8, 8], "FP32")
+                asked.set_data_from_numpy(image)
+                await connection.infer("busy", [asked])
+
+    clients = [asyncio.create_task(client()) for _ in range(12)]
+    try:
+        while not (found := await check(triton, "busy", deadline=0.5)).problem:  # the queue grows for a moment
+            assert found.failed == 0, found.message
+    finally:
+        for one in clients:
+            one.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+    assert (found.asked, found.failed) == (0, 0)
+    assert (found.problem.reason, found.problem.waiting) == ("TritonOverloaded", True)
 
 
 @pytest.mark.real
@@ -242,8 +268,6 @@ async def test_a_run_ends_when_its_time_is_over(triton: servers.Triton) -> None:
 async def test_a_run_that_is_called_off_leaves_no_connection(
     triton: servers.Triton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tritonclient.grpc import aio
-
     closed = []
     close = aio.InferenceServerClient.close
 

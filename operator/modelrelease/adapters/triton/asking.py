@@ -39,12 +39,21 @@ class Asker:
     async def ask(self, request: GoldenRequest, *, tolerance: float | None) -> Outcome:
         """Ask one request; once more if something is wrong. `tolerance` None takes any numbers.
 
+        A model that answers others meanwhile does not hang: it has too much to do.
+
         Raises:
-            Trouble: the pod can't be reached, which says nothing of the model.
+            Trouble: the pod can't be reached or is busy, which says nothing of the model.
 
         """
         first = await self._try(request, tolerance)
-        return first if first.fault is None else await self._try(request, tolerance)
+        if first.fault is None:
+            return first
+        before = await self._answered() if first.fault is Fault.SILENT else 0
+        second = await self._try(request, tolerance)
+        if first.fault is second.fault is Fault.SILENT and await self._answered() > before:
+            message = f"Triton at {self.address} answers others, and not within {self.deadline:g} s: it is overloaded"
+            raise Trouble(reason="TritonOverloaded", message=message, waiting=True)
+        return second
 
     async def config(self) -> Any:
         """Return the model's configuration as the pod has it.
@@ -76,6 +85,11 @@ class Asker:
             else:
                 return None
         return difference
+
+    async def _answered(self) -> int:
+        """Return how many requests the model has answered well since it was loaded."""
+        statistics = await self._about(self.client.get_inference_statistics)
+        return sum(one.inference_stats.success.count for one in statistics.model_stats)
 
     async def _about(self, question: Callable[..., Awaitable[Any]]) -> Any:
         from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
