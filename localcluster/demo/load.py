@@ -86,7 +86,10 @@ class Clients:
         from tritonclient.grpc import service_pb2, service_pb2_grpc  # type: ignore[import-untyped]
 
         self._messages = service_pb2
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        # Many clients share no queue: waiting for a connection of one's own would be counted as the server's slowness.
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), connector=aiohttp.TCPConnector(limit=0)
+        )
         options = [("grpc.default_authority", self._address.grpc_host), ("grpc.enable_http_proxy", 0)]
         self._channel = grpc.aio.insecure_channel(self._address.gateway, options=options)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
