@@ -1,4 +1,4 @@
-"""The API server's adapter on a real API server."""
+"""Real servers for the adapters: an API server, a Prometheus."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from modelrelease.adapters.kube import KubeClient
 from modelrelease.domain import naming
 
 from localcluster.api import Cluster
+from tests.adapters.prometheus_looks import release, server, source  # noqa: F401 - fixtures
 from tests.cluster_fixtures import control_plane  # noqa: F401 - a fixture
 
 CRD = Path(__file__).parents[2] / "crds" / "modelreleases.yaml"

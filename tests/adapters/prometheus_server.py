@@ -57,16 +57,33 @@ def binary() -> str:
 
 
 @dataclass
-class Pod:
-    """An Envoy: makes a counter when it first counts with it, and forgets all of them when it restarts."""
+class Process:
+    """Anything with counters, by series as text: makes one when it first counts with it, forgets all at a restart."""
+
+    counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, series: str, number: float) -> None:
+        self.counters[series] += number
+
+    def restart(self) -> None:
+        self.counters.clear()
+
+    def frame(self, moment: datetime) -> str:
+        """What a scrape at this moment reads."""
+        stamp = round(moment.timestamp() * 1000)
+        return "".join(f"{series} {value!r} {stamp}\n" for series, value in self.counters.items())
+
+
+@dataclass(kw_only=True)
+class Pod(Process):
+    """An Envoy."""
 
     route: str
     protocol: str = "http"
-    counters: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def _add(self, slot: str, name: str, number: float, labels: str = "") -> None:
         cluster = f'envoy_cluster_name="{self.protocol}route/{self.route}/rule/0{slot}"'
-        self.counters[f"envoy_cluster_{name}{{{labels}{cluster}}}"] += number
+        self.add(f"envoy_cluster_{name}{{{labels}{cluster}}}", number)
 
     def serve(self, slot: str, requests: int, *, code_class: int = 2, took_ms: float = 3) -> None:
         """HTTP requests with an answer."""
@@ -89,9 +106,6 @@ class Pod:
         self._add(slot, "upstream_rq_completed", 0)
         self._add(slot, "upstream_rq_active", 0 if given_up else requests)
 
-    def restart(self) -> None:
-        self.counters.clear()
-
     def _sent(self, slot: str, requests: int, took_ms: float) -> None:
         self._add(slot, "upstream_rq_total", requests)
         self._add(slot, "upstream_rq_completed", requests)
@@ -100,11 +114,9 @@ class Pod:
             self._add(slot, "upstream_rq_time_bucket", requests * (took_ms <= float(bound)), f'le="{bound}",')
 
     def frame(self, moment: datetime) -> str:
-        """What a scrape at this moment reads."""
         for slot in (STABLE, CANDIDATE):
             self._add(slot, "membership_total", 0)
-        stamp = round(moment.timestamp() * 1000)
-        return "".join(f"{series} {value!r} {stamp}\n" for series, value in self.counters.items())
+        return super().frame(moment)
 
 
 @dataclass
