@@ -68,6 +68,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.store = Store(namespaces=(self.namespace,))
+        self.outside.release = lambda: self.store.release((self.namespace, NAME)) or {}
         self.counted = CountedKube(self.kube)
         gateway = FakeGateway()
         self.reconciler = Reconciler(

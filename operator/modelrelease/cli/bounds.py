@@ -25,7 +25,7 @@ NUMBERS: Mapping[str, tuple[float, float]] = {
     "spec.rollout.shadow.percent": (1, 100),
     "spec.rollout.analysis.minRequests": (1, 10000000),
     "spec.rollout.analysis.badRequestBudget": (1, 10000000),
-    "spec.rollout.analysis.metrics[].threshold": (-1e300, 1e300),
+    "spec.rollout.analysis.metrics[].threshold": (-9007199254740991, 9007199254740991),
     "spec.rollout.bake.holdback": (0, 5),
     "spec.rollout.bake.mirror": (0, 100),
     "spec.rollout.revisionHistoryLimit": (1, 50),

@@ -23,6 +23,8 @@ from modelrelease.domain.status import Candidate, Stage, Verdict, VerdictValue
 JUDGED = (Stage.SHADOW, Stage.STEP, Stage.BAKE)  # the stages in which evidence decides
 HISTORY = 7200.0  # seconds of stable's past that say how much it varies by itself
 
+_LARGEST = float(2**53 - 1)
+
 
 def clock(candidate: Candidate) -> datetime | None:
     """Return when the current weight or shadow was accepted; all checks derive from it."""
@@ -71,7 +73,7 @@ def judged(context: Context) -> Candidate | None:
     return replace(
         candidate,
         analysis=after,
-        verdicts=(*verdicts, *_compared(evidence)),
+        verdicts=tuple(_storable(verdict) for verdict in (*verdicts, *_compared(evidence))),
         verdicts_at=context.now,
         weight=weight,
         bad_requests=candidate.bad_requests + failures(evidence),
@@ -95,6 +97,23 @@ def failures(evidence: Evidence | None) -> int:
         return 0
     counts = [block.candidate.failures for block in evidence.blocks]
     return round(sum(count for count in counts if math.isfinite(count) and count > 0))
+
+
+def _storable(verdict: Verdict) -> Verdict:
+    """Return a verdict with numbers that the API server takes: finite, and within what it reads as whole ones."""
+    return replace(
+        verdict,
+        estimate=_number(verdict.estimate),
+        baseline=_number(verdict.baseline),
+        threshold=_number(verdict.threshold),
+        lower=_number(verdict.lower),
+        upper=_number(verdict.upper),
+        e_value=_number(verdict.e_value),
+    )
+
+
+def _number(value: float | None) -> float | None:
+    return max(-_LARGEST, min(_LARGEST, float(value))) if value is not None and math.isfinite(value) else None
 
 
 def _compared(evidence: Evidence) -> tuple[Verdict, ...]:
