@@ -53,9 +53,12 @@ class _Process:
     last: float | None = None
 
     def count(self, name: str, *labels: tuple[str, str], by: float) -> None:
+        if by:
+            self.add(name, *labels, by=by)
+
+    def add(self, name: str, *labels: tuple[str, str], by: float) -> None:
         found = self._series(name, labels)
-        if by or found.value is not None:
-            found.value = (found.value or 0.0) + by
+        found.value = (found.value or 0.0) + by
 
     def present(self, cluster: str) -> None:
         self._series(_PRESENCE, (("envoy_cluster_name", cluster),)).value = 1.0
@@ -120,19 +123,10 @@ class Store:
 
     def _process(self, name: str, t: float) -> _Process:
         """Return a process that is there at a scrape; one that was away is a new one under the old name."""
-        scrape = self.scenario.scrape
-        known = self.processes.get(name)
-        process = known or _Process(name)
-        self.processes[name] = process
-        if known is None and t <= self._first + scrape:
-            self._scrape(process, t - scrape)  # it was there before the traffic that is simulated
-        if process.last is not None and t - process.last > 1.5 * scrape:
+        process = self.processes.setdefault(name, _Process(name))
+        if process.last is not None and t - process.last > 1.5 * self.scenario.scrape:
             process.restart()
         return process
-
-    @property
-    def _first(self) -> float:
-        return self.serving.tape.rows[Version.STABLE][0].t
 
     def _restarts(self) -> float | None:
         """Return which part of an interval a restarted process lived, None if it did not restart."""
@@ -149,9 +143,9 @@ class Store:
         else:
             process.count(_CLASSES, cluster, ("envoy_response_code_class", "2"), by=row.requests - row.failures)
             process.count(_CLASSES, cluster, ("envoy_response_code_class", "5"), by=row.failures)
-        if row.within[-1]:
+        if row.within[-1]:  # a histogram comes with all its buckets
             for bound, count in zip(infinite(self.serving.tape.bounds), row.within, strict=True):
-                process.count(_BUCKETS, cluster, ("le", f"{bound:g}".replace("inf", "+Inf")), by=count)
+                process.add(_BUCKETS, cluster, ("le", f"{bound:g}".replace("inf", "+Inf")), by=count)
 
     def _scrape(self, process: _Process, t: float) -> None:
         for cluster in self.clusters.values():
