@@ -16,15 +16,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from model_builder.contract import canonical_json
 from model_builder.errors import ArtifactCorrupt, BadSpec
 
 MANIFEST, CONTRACT, GOLDEN, REPOSITORY = "manifest.json", "contract.json", "golden.json", "repository"
 MODEL_VERSION = "1"
+_SEAL = "sealSha256"
 #: Part of the digest: two ways of hashing never give one name.
 _DIGEST_SCHEME = "modelrelease-artifact-v1"
 
@@ -93,6 +95,25 @@ def parse_files(manifest_text: str, *, origin: str) -> tuple[FileEntry, ...]:
     if len({file.path for file in files}) != len(files):
         raise ArtifactCorrupt(f"manifest.json of {origin} names a file twice")
     return files
+
+
+def seal(manifest: Mapping[str, Any]) -> str:
+    """The text of manifest.json: canonical, and with a hash of its own, since the digest does not cover it."""
+    plain = canonical_json(manifest)
+    return canonical_json({**manifest, _SEAL: hashlib.sha256(plain.encode()).hexdigest()})
+
+
+def unsealed(text: str, *, origin: str) -> dict[str, Any]:
+    """The manifest of a text that `seal` wrote. ArtifactCorrupt if a single byte is another one."""
+    try:
+        manifest = dict(json.loads(text))
+        manifest.pop(_SEAL, None)
+        whole = seal(manifest) == text
+    except (ValueError, TypeError, RecursionError):
+        whole = False
+    if not whole:
+        raise ArtifactCorrupt(f"{MANIFEST} of {origin} was changed or damaged: delete that artifact and build it again")
+    return manifest
 
 
 def verify_file(path: Path, *, entry: FileEntry, origin: str) -> None:

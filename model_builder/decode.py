@@ -156,6 +156,15 @@ def _kind(raw: object) -> str:
     return f"{type(raw).__name__} {shown(raw)}"
 
 
+def encode(value: Any) -> Any:
+    """The inverse of `decode`: plain values with camelCase keys."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {camel(field.name): encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
+    return {key: encode(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
 def describe(cls: type[object]) -> list[dict[str, Any]]:
     """The fields of a parameter dataclass as data, for `passes --json` and for documentation."""
     hints = typing.get_type_hints(cls, include_extras=True)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from model_builder import __version__, golden, graph, identity, triton
 from model_builder import artifact as artifacts
-from model_builder.contract import Contract, canonical_json
+from model_builder.contract import Contract
+from model_builder.decode import encode
 
 if TYPE_CHECKING:
     from model_builder.data.base import Dataset
@@ -68,6 +69,7 @@ def describe(*, plan: Plan, data: Dataset, source_digest: str | None, outcome: O
             "name": data.name,
             "digest": data.digest,
             "seed": spec.data.seed,
+            "section": encode(spec.data),
             "task": data.task.value,
             "classes": list(data.classes),
             "rows": {name: len(split.rows) for name, split in data.splits.items()},
@@ -97,6 +99,6 @@ def write(described: Mapping[str, Any], *, out: Path, partial: Path) -> str:
         "createdAt": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "files": [file.to_json() for file in files],
     }
-    partial.write_text(canonical_json(manifest))
+    partial.write_text(artifacts.seal(manifest))
     partial.rename(out / artifacts.MANIFEST)
     return digest

@@ -1,0 +1,37 @@
+"""`build`: from a spec to an artifact."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from model_builder import choices
+from model_builder.cache import VARIABLE, default_root
+from model_builder.commands import SPEC_HELP
+from model_builder.progress import reporter
+
+HELP = "build an artifact from a spec"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--spec", required=True, help=SPEC_HELP)
+    parser.add_argument("--out", type=Path, required=True, help="directory of the artifact")
+    parser.add_argument("--store", help="put the artifact there as well: file:///path or s3://bucket/prefix")
+    parser.add_argument("--cache", type=Path, help=f"what earlier builds did (default: {VARIABLE}, or your cache)")
+    parser.add_argument("--replay", type=Path, help="manifest.json of a build whose measured choices are repeated")
+    parser.add_argument("--termination-log", type=Path, help="write the result there too, for Kubernetes")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Build."""
+    from model_builder.spec import load
+
+    plan = load(options.spec)  # before torch is imported: a wrong spec fails at once
+    replay = {} if options.replay is None else choices.of_manifest(options.replay)
+    from model_builder.build import Settings, build
+
+    settings = Settings(store=options.store, cache=options.cache or default_root(), replay=replay)
+    with reporter() as report:
+        return build(plan=plan, out=options.out, reporter=report, settings=settings)
