@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import numpy
-from modelrelease import simulate
 from modelrelease.domain.analysis import buckets
 from modelrelease.domain.analysis.lanes import Lanes, Memory
 from modelrelease.domain.observed import Arm
 from modelrelease.domain.spec import Latency
+from modelrelease.simulate.traffic import Counts
+from modelrelease.simulate.traffic import Traffic as Simulated
 from numpy.typing import NDArray
 
 from benchmarks.decisions.traffic import Floats
 
 
-def bounds(latency: Latency, full: simulate.Traffic) -> tuple[float, ...]:
+def bounds(latency: Latency, full: Simulated) -> tuple[float, ...]:
     """Return the bounds that the engine freezes; read off all runs together, which see the same service."""
     if full.stable.latency is None:
         return ()
@@ -23,7 +24,7 @@ def bounds(latency: Latency, full: simulate.Traffic) -> tuple[float, ...]:
 
 
 def history(
-    full: simulate.Traffic, *, bounds: tuple[float, ...]
+    full: Simulated, *, bounds: tuple[float, ...]
 ) -> tuple[tuple[Floats, Floats] | None, tuple[Floats, Floats]]:
     """Return stable's bad and all requests before the release.
 
@@ -35,7 +36,7 @@ def history(
 
 
 def counts(
-    full: simulate.Traffic,
+    full: Simulated,
     *,
     scrape: int,
     share: Floats,
@@ -71,7 +72,7 @@ def excess(before: Floats, *, counts: Floats, memory: Memory, contract: Lanes) -
     return numpy.where(played, after, before)
 
 
-def _candidate(full: simulate.Traffic, *, scrape: int, started: Floats) -> tuple[simulate.Counts, simulate.Counts]:
+def _candidate(full: Simulated, *, scrape: int, started: Floats) -> tuple[Counts, Counts]:
     """Return candidate and shadow in one scrape; a fault that waits for its weight is in force where its clock says."""
     now = slice(scrape, scrape + 1)
     chosen = [part.between(now.start, now.stop) for part in (full.candidate, full.shadow)]
@@ -85,24 +86,24 @@ def _candidate(full: simulate.Traffic, *, scrape: int, started: Floats) -> tuple
     return mixed[0], mixed[1]
 
 
-def _mixed(active: NDArray[numpy.bool_], bad: simulate.Counts, good: simulate.Counts) -> simulate.Counts:
+def _mixed(active: NDArray[numpy.bool_], bad: Counts, good: Counts) -> Counts:
     latency = None
     if bad.latency is not None and good.latency is not None:
         latency = numpy.where(active[..., None], bad.latency, good.latency)
-    return simulate.Counts(
+    return Counts(
         requests=numpy.where(active, bad.requests, good.requests),
         failures=numpy.where(active, bad.failures, good.failures),
         latency=latency,
     )
 
 
-def _together(counts: simulate.Counts, full: simulate.Traffic, bounds: tuple[float, ...]) -> tuple[Floats, Floats]:
+def _together(counts: Counts, full: Simulated, bounds: tuple[float, ...]) -> tuple[Floats, Floats]:
     """Return bad and all of one scrape with the pods summed up, (R, M)."""
     x, n = _lanes(counts, full, bounds)
     return x.sum(axis=2)[0], n.sum(axis=2)[0]
 
 
-def _lanes(counts: simulate.Counts, full: simulate.Traffic, bounds: tuple[float, ...]) -> tuple[Floats, Floats]:
+def _lanes(counts: Counts, full: Simulated, bounds: tuple[float, ...]) -> tuple[Floats, Floats]:
     """Return bad and all of every metric, (T, R, P, M): failures, then what is slower than each bound."""
     bad = [counts.failures]
     if counts.latency is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy
-from modelrelease import simulate
 from modelrelease.domain.analysis import budget, dispersion, portfolio
 from modelrelease.domain.analysis.kernel import Counts
 from modelrelease.domain.analysis.lanes import Lanes, Memory, fresh, next_step
@@ -19,6 +18,7 @@ from modelrelease.domain.analysis.metrics import metrics
 from modelrelease.domain.analysis.report import AMBER, LEAST_BLOCKS
 from modelrelease.domain.planning import plan_ladder
 from modelrelease.domain.spec import Bake, Rollout, Shadow, Step
+from modelrelease.simulate.traffic import Traffic as Simulated
 
 from benchmarks.decisions import arms
 from benchmarks.decisions.cells import Cell, Plan
@@ -72,7 +72,7 @@ class _State:
     fault: Floats  # seconds at which the fault's clock started, infinite before
 
 
-def run(cell: Cell, full: simulate.Traffic, traffic: Traffic, *, seed: int) -> tuple[Outcomes, Floats]:
+def run(cell: Cell, full: Simulated, traffic: Traffic, *, seed: int) -> tuple[Outcomes, Floats]:
     """Return how the runs end, and when each run's fault began in seconds."""
     rng, ledger = numpy.random.default_rng(seed), Ledger(traffic)
     setup = _setup(cell, full)
@@ -103,7 +103,7 @@ def run(cell: Cell, full: simulate.Traffic, traffic: Traffic, *, seed: int) -> t
     return ledger.outcomes(), onset
 
 
-def _setup(cell: Cell, full: simulate.Traffic) -> _Setup:
+def _setup(cell: Cell, full: Simulated) -> _Setup:
     spec = rollout(cell)
     bounds = arms.bounds(spec.analysis.latency, full)
     known = metrics(spec.analysis, bounds)
@@ -127,7 +127,7 @@ def _setup(cell: Cell, full: simulate.Traffic) -> _Setup:
     )
 
 
-def _begin(setup: _Setup, full: simulate.Traffic) -> _State:
+def _begin(setup: _Setup, full: Simulated) -> _State:
     """Read the noise off stable's history, as `analysis.begin` does; open the mirror's lanes from the same cash."""
     runs = full.stable.requests.shape[1]
     pods, (x, n) = arms.history(full, bounds=setup.bounds)

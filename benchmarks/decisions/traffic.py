@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy
-from modelrelease import simulate
 from modelrelease.simulate.scenario import FaultKind, Scenario
+from modelrelease.simulate.traffic import Counts as SimulatedCounts
+from modelrelease.simulate.traffic import Traffic as Simulated
+from modelrelease.simulate.traffic import increments
 from numpy.typing import NDArray
 
 Counts = NDArray[numpy.int64]
@@ -83,9 +85,9 @@ def thin(arm: Arm, *, scrape: int | slice, weight: Floats, rng: numpy.random.Gen
     return Sample(requests=requests, failures=numpy.minimum(failures, requests), within=within)
 
 
-def drawn(scenario: Scenario, *, seed: int, replications: int) -> tuple[simulate.Traffic, Traffic]:
+def drawn(scenario: Scenario, *, seed: int, replications: int) -> tuple[Simulated, Traffic]:
     """Return a scenario's traffic as the simulator has it, and as the peers see it: pods together, no history."""
-    full = simulate.increments(scenario, seed=seed, replications=replications)
+    full = increments(scenario, seed=seed, replications=replications)
     first = full.first
     candidate, _ = full.arms()
     return full, Traffic(
@@ -107,7 +109,7 @@ def harm(scenario: Scenario, *, ages: Floats) -> Floats:
     return numpy.where(active, spoilt, 0.0)
 
 
-def _arm(counts: simulate.Counts, *, first: int) -> Arm:
+def _arm(counts: SimulatedCounts, *, first: int) -> Arm:
     pooled = counts.pooled()
     requests = pooled.requests[first:, :, 0]
     none = numpy.zeros((*requests.shape, 0), dtype=numpy.int64)
