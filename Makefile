@@ -25,7 +25,7 @@ lint: venv ## style, types and shape of the code
 
 unit: venv ## tests that need nothing but Python (under 30 s)
 	@echo 'unit: tests that need nothing but Python'
-	@$(PY) -m pytest -q -n $(WORKERS) --dist loadfile -m '$(QUICK)' $(ARGS)
+	@$(PY) -m pytest -q -n $(WORKERS) --dist worksteal --hypothesis-profile quick -m '$(QUICK)' $(ARGS)
 
 test: venv ## all tests; brings real clusters up, the first time compiles their programs
 	@mkdir -p out
