@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import math
-import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -137,8 +136,10 @@ class PrometheusClient:
         fix = "start it, or correct the operator's --prometheus-url"
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             fix = "put the CA that signed its certificate into ca.crt of the folder --prometheus-access"
-        elif isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-            fix = "look whether it speaks TLS, and whether it wants a client certificate (--prometheus-access)"
+        elif isinstance(error, aiohttp.ClientSSLError):
+            fix = "look whether it speaks TLS there"
+        elif self._url.startswith("https:") and not isinstance(error, aiohttp.ClientConnectorError):
+            fix = "if it wants a client certificate, put tls.crt and tls.key into the folder --prometheus-access"
         return MetricsError(
             reason="MetricsUnreachable",
             message=f"Prometheus at {self._url} can't be reached ({_line(str(error))}): {fix}",
