@@ -110,7 +110,7 @@ def _from_history(known: Sequence[Metric], history: History) -> Carried:
     spacing = history.block * len(history.windows)
     floor = dispersion.SHORT_FLOOR if spacing < dispersion.SHORT_HISTORY else 1.0
     carried = empty(_names(known), noise=noise, floor=floor)
-    memory = replace(carried.memory, slow_x=x.sum(axis=0), slow_n=n.sum(axis=0))
+    memory = carried.memory.with_history(x.sum(axis=0), n.sum(axis=0))
     return replace(carried, memory=memory, history=spacing)
 
 
@@ -147,9 +147,12 @@ def _fitted(carried: Carried, known: Sequence[Metric], *, shadowed: bool) -> Car
     count, memory = len(live), fit.memory
     half = 0.5 * memory.fail_cash[:count]
     copied = {
-        name: numpy.concatenate((getattr(memory, name)[:count],) * 2) for name in ("slow_x", "slow_n", "noise", "floor")
+        name: numpy.concatenate((getattr(memory, name)[:count],) * 2) for name in ("noise", "floor")
     }
-    return replace(fit, memory=replace(memory, fail_cash=numpy.concatenate((half, half)), **copied))
+    averages = memory.averages.copy()
+    averages[count:, :4] = averages[:count, :4]  # stable's
+    opened = replace(memory, fail_cash=numpy.concatenate((half, half)), averages=averages, **copied)
+    return replace(fit, memory=opened)
 
 
 def _folded(contract: Lanes, carried: Carried, look: Look) -> Carried:

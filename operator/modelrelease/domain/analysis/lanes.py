@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from modelrelease.domain.analysis.kernel import Array, Line
 
-FAIL_BETS, PASS_BETS = 11, 5
+FAIL_BETS, PASS_BETS = 11, 3  # guesses of portfolio.py
+AVERAGES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,16 +36,11 @@ class Lanes:
 class Memory:
     """What is carried from block to block; arrays of shape (..., lanes), bets with one more axis.
 
-    Counts are requests (or sums of losses); `fast` and `own` are exponentially weighted. `held`
+    Counts are requests (or sums of losses). `held`
     waits until both arms have a request. Wealth starts at 1 for each test of each lane.
     """
 
-    slow_x: Array  # stable's counts, history included: the base ratio
-    slow_n: Array
-    fast_x: Array
-    fast_n: Array
-    own_x: Array  # the candidate's counts
-    own_n: Array
+    averages: Array  # (..., lanes, AVERAGES): bad and all, of stable (history included; fading) and candidate (fading)
     held: Array  # (..., lanes, 4): x_s, n_s, x_c, n_c
     fail_cash: Array
     fail_bets: Array  # (..., lanes, FAIL_BETS)
@@ -55,6 +51,17 @@ class Memory:
     pass_best: Array  # the highest e-value of this step
     noise: Array  # kappa, see dispersion.py
     floor: Array  # the least phi
+
+    def with_history(self, x: Array, n: Array) -> Memory:
+        """Return the memory that knows stable's bad and all requests of the past, (..., lanes)."""
+        averages = self.averages.copy()
+        averages[..., 0], averages[..., 1] = x, n
+        return replace(self, averages=averages)
+
+    @property
+    def base(self) -> Array:
+        """Stable's ratio so far, (..., lanes)."""
+        return numpy.asarray((self.averages[..., 0] + 0.5) / (self.averages[..., 1] + 1.0))
 
     @property
     def fail_e(self) -> Array:
@@ -71,12 +78,7 @@ def fresh(shape: tuple[int, ...], *, noise: Array | float = 0.0, floor: Array | 
     """Return the memory before the first block; `shape` is (..., lanes)."""
     zero, one = numpy.zeros(shape), numpy.ones(shape)
     return Memory(
-        slow_x=zero,
-        slow_n=zero,
-        fast_x=zero,
-        fast_n=zero,
-        own_x=zero,
-        own_n=zero,
+        averages=numpy.zeros((*shape, AVERAGES)),
         held=numpy.zeros((*shape, 4)),
         fail_cash=one,
         fail_bets=numpy.zeros((*shape, FAIL_BETS)),
@@ -95,8 +97,8 @@ def next_step(memory: Memory, *, where: NDArray[numpy.bool_] | None = None) -> M
 
     `where` (...,) says for which releases, all if None.
     """
-    empty = fresh(memory.slow_x.shape)
-    mask = numpy.ones(memory.slow_x.shape[:-1], dtype=bool) if where is None else where
+    empty = fresh(memory.noise.shape)
+    mask = numpy.ones(memory.noise.shape[:-1], dtype=bool) if where is None else where
     restarted = ("held", "pass_cash", "pass_bets", "pass_played", "pass_best")
     return replace(
         memory,

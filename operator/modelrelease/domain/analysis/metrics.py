@@ -20,7 +20,7 @@ from modelrelease.domain.spec import Analysis, CustomMetric
 
 ERRORS, OBJECTIVE = "error-ratio", "error-objective"
 FAIL_SHARE = 0.25  # of the margin, where the FAIL line is
-ERROR_WEIGHT = 0.5  # of the errors in the mean of the e-values, where there are other metrics
+ERROR_WEIGHT = 0.6  # of the errors in the mean of the e-values, where there are other metrics
 
 
 class CountsError(ValueError):

@@ -7,6 +7,7 @@ By Ville's inequality the chance that wealth ever reaches 1/alpha under the null
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,17 +18,36 @@ from modelrelease.domain.analysis import kernel
 from modelrelease.domain.analysis.kernel import Array, Counts, Guess, Line
 from modelrelease.domain.analysis.lanes import FAIL_BETS, Lanes, Memory
 
-FAIL_ODDS = (1.3, 1.8, 3.0, 8.0, 30.0)  # of the guesses, times the odds on the FAIL line
-PASS_PLACES = (0.0, 0.4)  # of the guesses, from the base ratio to the PASS line
-HALF_LIFE = 8  # blocks, of the fast averages
-START_FAIL, START_PASS = 0.5, 0.9  # invested in the first block; the rest is for late onsets
-HAZARD = 1.0 / 120.0  # of the remaining cash, invested in each later block
+# Guesses of FAIL: stable's average, times so many odds on the FAIL line, and the stake; None is the
+# candidate's own average, the short one or the long one. Many small stakes cost little: a bet that is
+# right wins all but the logarithm of its stake.
+FAIL_GUESSES = (
+    ("long", 1.12, 0.18),
+    ("long", 1.3, 0.15),
+    ("long", 1.8, 0.12),
+    ("long", 3.0, 0.11),
+    ("long", 8.0, 0.10),
+    ("long", 30.0, 0.04),
+    ("short", 1.3, 0.05),
+    ("short", 3.0, 0.05),
+    ("short", 8.0, 0.03),
+    ("short", None, 0.06),
+    ("long", None, 0.11),
+)
+# Guesses of PASS: stable's average, how far from there to the PASS line, and the stake.
+PASS_GUESSES = (("long", 0.0, 0.5), ("short", 0.0, 0.3), ("short", None, 0.2))
+STABLE_HALF_LIFE, OWN_HALF_LIVES = 24, (8, 64)  # blocks, of the short and long averages
+START_FAIL, START_PASS = 0.7, 1.0  # invested in the first block; the rest is for late onsets
+HAZARD = 1.0 / 60.0  # of the remaining cash, invested in each later block
 HEDGE = 0.9  # one block can lose at most ln 10: a shared outage burns little
 LEAST_BLOCKS = 3  # no single scrape decides
 MOST_WEALTH = 1e30  # far beyond every threshold; keeps sums finite
 _PRIOR = (0.5, 50.0)  # bad and all requests of the base ratio before anything is known: 1 %
 _LEAST = 1e-6  # no guess is below
-_DECAY = 0.5 ** (1.0 / HALF_LIFE)
+_DECAY = numpy.array(
+    [0.5 ** (1.0 / blocks) for blocks in (numpy.inf, STABLE_HALF_LIFE, *OWN_HALF_LIVES) for _ in range(2)]
+)
+_FAIL_STAKES, _PASS_STAKES = (numpy.array([bet[2] for bet in bets]) for bets in (FAIL_GUESSES, PASS_GUESSES))
 
 
 class Trace(NamedTuple):
@@ -38,12 +58,11 @@ class Trace(NamedTuple):
 
 
 class Played(NamedTuple):
-    """The blocks that are bet on, with what was known before each; (T, ..., lanes)."""
+    """The blocks that are bet on, (T, ..., lanes), and both arms' averages before each by name."""
 
     counts: Counts
-    slow: Array
-    fast: Array
-    own: Array
+    stable: Mapping[str, Array]
+    own: Mapping[str, Array]
 
 
 def fold(lanes: Lanes, memory: Memory, blocks: Counts) -> tuple[Memory, Trace]:
@@ -65,29 +84,23 @@ def fold(lanes: Lanes, memory: Memory, blocks: Counts) -> tuple[Memory, Trace]:
 
 def _replay(memory: Memory, blocks: Counts) -> tuple[Memory, Played]:
     """Hold counts until both arms have a request, and note the averages before each block."""
-    held = memory.held
-    slow_x, slow_n, fast_x, fast_n = memory.slow_x, memory.slow_n, memory.fast_x, memory.fast_n
-    own_x, own_n = memory.own_x, memory.own_n
+    held, averages = memory.held, memory.averages
     rows: list[Array] = []
     for arrived in numpy.stack(blocks, axis=-1):
         held = held + arrived
         ready = (held[..., 1] >= 1.0) & (held[..., 3] >= 1.0)
         now = numpy.where(ready[..., None], held, 0.0)
         held = held - now
-        x_s, n_s, x_c, n_c = (now[..., i] for i in range(4))
-        slow, fast = _ratio(slow_x, slow_n), _ratio(fast_x, fast_n, like=_ratio(slow_x, slow_n))
-        own = _ratio(own_x, own_n, like=fast)
-        rows.append(numpy.stack((x_s, n_s, x_c, n_c, slow, fast, own), axis=-1))
-        decay = numpy.where(ready, _DECAY, 1.0)
-        slow_x, slow_n = slow_x + x_s, slow_n + n_s
-        fast_x, fast_n = decay * fast_x + x_s, decay * fast_n + n_s
-        own_x, own_n = decay * own_x + x_c, decay * own_n + n_c
-    table = numpy.array(rows).reshape((*blocks.n_c.shape, 7))
-    played = Played(Counts(*(table[..., i] for i in range(4))), *(table[..., i] for i in range(4, 7)))
-    memory = replace(
-        memory, held=held, slow_x=slow_x, slow_n=slow_n, fast_x=fast_x, fast_n=fast_n, own_x=own_x, own_n=own_n
-    )
-    return memory, played
+        rows.append(numpy.concatenate((now, averages), axis=-1))
+        added = now[..., [0, 1, 0, 1, 2, 3, 2, 3]]
+        averages = numpy.where(ready[..., None], _DECAY, 1.0) * averages + added
+    table = numpy.array(rows).reshape((*blocks.n_c.shape, 12))
+    long = _ratio(table[..., 4], table[..., 5])
+    short = _ratio(table[..., 6], table[..., 7], like=long)
+    own_short, own_long = (_ratio(table[..., i], table[..., i + 1], like=short) for i in (8, 10))
+    counts = Counts(*(table[..., i] for i in range(4)))
+    played = Played(counts, {"long": long, "short": short}, {"long": own_long, "short": own_short})
+    return replace(memory, held=held, averages=averages), played
 
 
 def _ratio(x: Array, n: Array, *, like: Array | None = None) -> Array:
@@ -127,24 +140,19 @@ def caps(lanes: Lanes) -> tuple[Array, Array]:
 
 def _guesses(lanes: Lanes, played: Played) -> tuple[Array, Array, Line, NDArray[numpy.bool_]]:
     """Return, with bets as the last axis, both guessed ratios, the line, and whether the bet is against."""
-    slow, fast, own = played.slow, played.fast, played.own
     stable: list[Array] = []
     candidate: list[Array] = []
-    for base in (slow, fast):
-        odds = lanes.fail.at(base)
-        odds = numpy.clip(odds, _LEAST, 1.0 - _LEAST)
-        odds = odds / (1.0 - odds)
-        for factor in FAIL_ODDS:
-            stable.append(base)
-            candidate.append(factor * odds / (1.0 + factor * odds))
-    stable.append(fast)
-    candidate.append(own)
-    for base in (slow, fast):
-        for place in PASS_PLACES:
-            stable.append(base)
-            candidate.append(base + place * (lanes.accept.at(base) - base))
-    stable.append(fast)
-    candidate.append(own)
+    for name, factor, _ in FAIL_GUESSES:
+        base, own = played.stable[name], played.own[name]
+        # The candidate's long average is held against stable's short one: both then see the time of day.
+        stable.append(base if factor is not None else played.stable["short"])
+        border = numpy.clip(lanes.fail.at(base), _LEAST, 1.0 - _LEAST)
+        odds = (factor or 1.0) * border / (1.0 - border)
+        candidate.append(own if factor is None else odds / (1.0 + odds))
+    for name, place, _ in PASS_GUESSES:
+        base, own = played.stable[name], played.own[name]
+        stable.append(base)
+        candidate.append(own if place is None else base + place * (lanes.accept.at(base) - base))
     against = numpy.arange(len(stable)) < FAIL_BETS
     a, r = (numpy.where(against, f[..., None], p[..., None]) for f, p in zip(lanes.fail, lanes.accept, strict=True))
     return numpy.stack(stable, axis=-1), numpy.stack(candidate, axis=-1), Line(a, r), against
@@ -155,8 +163,8 @@ def _invest(memory: Memory, growth: Array, ready: Array) -> Memory:
     fail_in = numpy.where(memory.fail_played == 0.0, START_FAIL, HAZARD) * memory.fail_cash * ready
     pass_in = numpy.where(memory.pass_played == 0.0, START_PASS, HAZARD) * memory.pass_cash * ready
     factor = numpy.where(ready[..., None], growth, 1.0)
-    fail = factor[..., :FAIL_BETS] * (memory.fail_bets + fail_in[..., None] / FAIL_BETS)
-    accept = factor[..., FAIL_BETS:] * (memory.pass_bets + pass_in[..., None] / (growth.shape[-1] - FAIL_BETS))
+    fail = factor[..., :FAIL_BETS] * (memory.fail_bets + fail_in[..., None] * _FAIL_STAKES)
+    accept = factor[..., FAIL_BETS:] * (memory.pass_bets + pass_in[..., None] * _PASS_STAKES)
     after = replace(
         memory,
         fail_cash=memory.fail_cash - fail_in,
