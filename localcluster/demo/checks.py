@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from modelrelease.domain.status import HistoryEntry, Outcome, Status
 
 from localcluster.demo.records import Count
-from localcluster.demo.settings import STEPS
+from localcluster.demo.settings import HOLDBACK, STEPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def promoted(version: str) -> Checks:
     """A good version: step by step to all of the traffic."""
 
     def checks(seen: Seen) -> list[Check]:
-        ladder = (*STEPS, 100)
+        ladder = (*STEPS, 100 - HOLDBACK)
         return [
             *_ended(seen, version=version, outcome=Outcome.PROMOTED),
             Check(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from localcluster.demo.settings import CLAIM, GRPC_HOST, HTTP_HOST, MODEL, NAMESPACE, RELEASE, STEPS, Settings
+from localcluster.demo.settings import CLAIM, GRPC_HOST, HOLDBACK, HTTP_HOST, MODEL, NAMESPACE, RELEASE, STEPS, Settings
 
 Object = dict[str, Any]
 
@@ -96,7 +96,7 @@ def release(*, version: Version, settings: Settings) -> Object:
                     "errorRate": {"maxIncrease": 0.1},
                     "latency": {"maxIncrease": 0.4},
                 },
-                "bake": {"duration": f"{settings.bake}s"},
+                "bake": {"duration": f"{settings.bake}s", "holdback": HOLDBACK},
                 "scaleDownDelay": "5s",
                 "progressDeadline": "10m",
                 "onDeadline": "Rollback",

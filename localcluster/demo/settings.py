@@ -6,6 +6,7 @@ from pathlib import Path
 from localcluster.errors import ClusterError
 
 STEPS = (10, 25, 50)
+HOLDBACK = 1  # percent of the traffic that stay on the old version in the bake, to compare with
 NAMESPACE = "demo"
 RELEASE = "digits"
 MODEL = "digits"

@@ -145,7 +145,7 @@ class World:
     slots: dict[Slot, SlotFacts] = field(default_factory=dict)
     routes: dict[Protocol, Route] = field(default_factory=dict)
     accuracy: dict[str, float] = field(default_factory=dict)  # by version
-    quality: dict[str, str] = field(default_factory=dict)  # by revision: good, bad, quiet, error
+    quality: dict[str, str] = field(default_factory=dict)  # by revision: good, bad, worse, quiet, astray, error
     golden: dict[str, str] = field(default_factory=dict)  # by revision: wrong
     saturated: bool = False
     tells_apart: bool = True
@@ -234,8 +234,9 @@ class World:
         if quality == "quiet":
             stable = round(1 / share) - 1 if share else 1
             return Block(start=window.start, end=window.end, stable=an_arm(stable, 0), candidate=an_arm(share > 0, 0))
-        ratio = 0.3 if quality == "bad" else 0.001
-        mine = an_arm(share * 100_000, ratio * share * 100_000)
+        ratio = {"bad": 0.3, "worse": 0.004}.get(quality, 0.001)  # 0.4 % is neither within the margin nor far off
+        came = share / 2 if quality == "astray" else share
+        mine = an_arm(came * 100_000, ratio * came * 100_000)
         control = (
             an_arm(100_000, 100) if window.mirror is Slot.STABLE else an_arm(100_000 * (1 - share), 100 * (1 - share))
         )
