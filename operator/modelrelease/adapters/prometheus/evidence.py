@@ -24,11 +24,12 @@ from modelrelease.domain.spec import CustomMetric, Spec
 class PrometheusEvidence:
     """Counts of a release's arms, read from Prometheus; `told` is told of every query (see `Reader`)."""
 
-    def __init__(self, client: PrometheusClient, *, told: reading.Told = reading.nobody) -> None:
+    def __init__(
+        self, client: PrometheusClient, *, preset: Preset = ENVOY_GATEWAY, told: reading.Told = reading.nobody
+    ) -> None:
         self._client = client
         self._reader = Reader(client=client, told=told)
-        # The only gateway whose metrics tell the slots apart; a release on another one never gets as far.
-        self._preset: Preset = ENVOY_GATEWAY
+        self._preset = preset
 
     async def read(
         self,
@@ -170,5 +171,5 @@ def _check_new(newest: float | None, question: Question, *, end: datetime) -> No
         raise MetricsError(
             reason="MetricsStale",
             message=f"the newest counts of the gateway are {age.total_seconds():.0f} s old: "
-            "look whether Prometheus still reaches the Envoy pods, and whether the clocks agree",
+            "look whether Prometheus still reaches its pods, and whether the clocks agree",
         )

@@ -31,10 +31,6 @@ class Selector:
         parts.append(_matcher(self.label, sorted(self.values)))
         return f"{'' if len(self.names) > 1 else self.names[0]}{{{','.join(parts)}}}"
 
-    def takes(self, series: Series) -> bool:
-        """Tell whether a series of an answer to several selectors belongs to this one."""
-        return series.labels.get(self.label) in self.values
-
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
