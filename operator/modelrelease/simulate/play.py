@@ -82,7 +82,7 @@ class Player:
     weights: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 0.0)])
     promoted_at: float | None = None
     decided_at: float | None = None
-    last: Candidate | None = None
+    verdicts: tuple[Verdict, ...] = ()  # the last ones
 
     def play(self) -> Run:
         """Run until the release has ended, nothing more will happen, or the traffic is over."""
@@ -131,11 +131,13 @@ class Player:
         before, after = observed.status.candidate, plan.status.candidate
         moved = before is not None and (after is None or _place(before) != _place(after))
         if before is not None and observed.evidence is not None and (moved or self.every_look):
-            verdicts = _verdicts(observed, now)
-            if verdicts:
-                look = Look(t=seconds(now), stage=before.stage, weight=before.weight.desired, verdicts=verdicts)
-                self.looks.append(look)
-        self.last = after or self.last
+            if verdicts := _verdicts(observed, now):
+                self.looks.append(
+                    Look(t=seconds(now), stage=before.stage, weight=before.weight.desired, verdicts=verdicts)
+                )
+                self.verdicts = verdicts
+        elif after is not None and after.verdicts:
+            self.verdicts = after.verdicts
         if after is not None and after.stage is Stage.BAKE and after.bake_started_at and self.promoted_at is None:
             self.promoted_at = self.decided_at = seconds(now)
         ends = after.end is not None if after is not None else _over(plan.status) and self.promoted_at is None
@@ -149,7 +151,7 @@ class Player:
             ending=ending,
             reason=reason,
             message=message,
-            metric=_metric(ending, self.last),
+            metric=_metric(ending, self.verdicts),
             decided_at=self.decided_at,
             promoted_at=self.promoted_at,
             ended_at=t,
@@ -199,12 +201,11 @@ def _ending(status: Status, *, baking: bool) -> tuple[Ending, str, str]:
     return Ending.HELD, waits.reason, f"the traffic ended while waiting for {waits.what}"
 
 
-def _metric(ending: Ending, candidate: Candidate | None) -> str | None:
-    """Return the metric that decided, or that kept from deciding; None where all passed."""
-    if candidate is None or ending is Ending.PROMOTED:
-        return None
-    wanted: Sequence[VerdictValue] = (VerdictValue.FAIL,)
+def _metric(ending: Ending, verdicts: Sequence[Verdict]) -> str | None:
+    """Return the metric that decided, or that kept from deciding; None where none did."""
+    wanted: Sequence[VerdictValue] = ()
+    if ending is Ending.ROLLED_BACK:
+        wanted = (VerdictValue.FAIL,)
     if ending is Ending.HELD:
         wanted = (VerdictValue.ERROR, VerdictValue.INCONCLUSIVE)
-    found = (v.metric for value in wanted for v in candidate.verdicts if v.verdict is value and not v.advisory)
-    return next(found, None)
+    return next((v.metric for value in wanted for v in verdicts if v.verdict is value and not v.advisory), None)

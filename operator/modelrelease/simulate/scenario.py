@@ -165,7 +165,7 @@ class Scenario:
     autoscaling: Autoscaling | None = None
     restarts: float | None = seconds(None)  # mean time between restarts of a pod: counters begin at zero again
     lost_scrapes: float = 0.0  # the share of scrapes that fail
-    misalignment: float = seconds(0.0)  # how much later the candidate's counters are read than stable's
+    misalignment: float = seconds(0.0)  # after stable's counters the candidate's are read, in each interval
     ingestion_lag: float = seconds(0.0)  # how long samples take until they can be queried
 
     def __post_init__(self) -> None:

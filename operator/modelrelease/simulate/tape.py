@@ -99,19 +99,23 @@ def of_traffic(traffic: Traffic, replication: int) -> Tape:
 
 def _all_rows(traffic: Traffic, replication: int, arms: Mapping[Version, Counts]) -> Mapping[Version, tuple[Row, ...]]:
     """Return the rows of some arms; stable alone has a history."""
+    early = traffic.scenario.scrape - traffic.scenario.misalignment if traffic.scenario.misalignment else 0.0
     return {
-        version: tuple(_rows(traffic, counts, replication, since=0 if version is Version.STABLE else traffic.first))
+        version: tuple(_rows(traffic, counts, replication, since=0, early=0.0))
+        if version is Version.STABLE
+        else tuple(_rows(traffic, counts, replication, since=traffic.first, early=early))
         for version, counts in arms.items()
     }
 
 
-def _rows(traffic: Traffic, counts: Counts, replication: int, *, since: int) -> list[Row]:
+def _rows(traffic: Traffic, counts: Counts, replication: int, *, since: int, early: float) -> list[Row]:
+    """Return the rows of one arm that is scraped so many seconds before the end of each interval."""
     requests, failures = counts.requests[:, replication].tolist(), counts.failures[:, replication].tolist()
     within = None if counts.latency is None else counts.latency[:, replication].tolist()
     several, there = traffic.scenario.pods > 1, traffic.there.tolist()
     return [
         Row(
-            t=float(t),
+            t=t - early,
             pod=f"pod-{pod}" if several else "",
             requests=total,
             failures=failures[index][pod],

@@ -15,13 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from modelrelease.simulate.scenario import Burst, FaultKind, Scenario, Scope
+from modelrelease.simulate import rates
+from modelrelease.simulate.rates import Flags, Numbers
+from modelrelease.simulate.scenario import FaultKind, Scenario
 from modelrelease.simulate.thinning import Whole, keep, split, split_cumulative
-
-Numbers = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 _erf = np.vectorize(math.erf, otypes=[float])
 
@@ -91,7 +90,7 @@ class Traffic:
     @property
     def there(self) -> Flags:
         """Which pods there are at each scrape (T, P)."""
-        return _shares(self.scenario, self.times) > 0.0
+        return rates.shares(self.scenario, self.times) > 0.0
 
     def arms(self, started: ArrayLike = 0.0) -> tuple[Counts, Counts]:
         """Return candidate and shadow with the fault in force where its clock says so.
@@ -117,10 +116,10 @@ def increments(scenario: Scenario, *, seed: int, replications: int = 1) -> Traff
     times: Numbers = np.asarray(scenario.scrape * np.arange(1 - before, after + 1), dtype=np.float64)
     streams = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(8))
     shocks, *rngs = streams
-    rate = _rate(scenario, times)[:, None, None] * _shares(scenario, times)[:, None, :]
+    rate = rates.requests(scenario, times)[:, None, None] * rates.shares(scenario, times)[:, None, :]
     shape = (times.size, replications, scenario.pods)
-    base = _base(scenario, times, shocks, shape)
-    stable_ratio, candidate_ratio = (_noisy(scenario, base, shocks) for _ in range(2))
+    base = rates.shared_ratio(scenario, times, shocks, shape)
+    stable_ratio, candidate_ratio = (rates.own_ratio(scenario, base, shocks) for _ in range(2))
     drawn = {
         "stable": _draw(scenario, rate, stable_ratio, rngs[0]),
         "candidate": _draw(scenario, rate, candidate_ratio, rngs[1], young=times),
@@ -130,83 +129,44 @@ def increments(scenario: Scenario, *, seed: int, replications: int = 1) -> Traff
         drawn["faulty"] = _spoil(drawn["candidate"], scenario, candidate_ratio, rngs[3], times)
         drawn["faulty_shadow"] = _spoil(drawn["shadow"], scenario, candidate_ratio, rngs[4], times)
     traffic = Traffic(scenario=scenario, times=times, **drawn)
-    if scenario.fault is None or scenario.fault.after_weight:
-        return traffic
-    candidate, shadow = traffic.arms()
-    return replace(traffic, candidate=candidate, shadow=shadow)
+    if scenario.fault is not None and not scenario.fault.after_weight:
+        candidate, shadow = traffic.arms()
+        traffic = replace(traffic, candidate=candidate, shadow=shadow)
+    return _misaligned(traffic, rngs[5]) if scenario.misalignment else traffic
 
 
-def _wave(scenario: Scenario, times: Numbers) -> Numbers:
-    """Return how far the slow wave is at each moment: 0 at the start, 1 at its other end."""
-    if scenario.drift is None:
-        return np.zeros_like(times)
-    return np.asarray(0.5 - 0.5 * np.cos(np.pi * times / scenario.drift.half_period))
+def _misaligned(traffic: Traffic, rng: np.random.Generator) -> Traffic:
+    """Return the traffic as it is read where the candidate's counters are read earlier in each interval than stable's.
+
+    What comes after the reading is in the next interval's.
+    """
+    part = traffic.scenario.misalignment / traffic.scenario.scrape
+
+    def read(counts: Counts) -> Counts:
+        early = counts.thin(rng, part)
+        latency = None
+        if counts.latency is not None and early.latency is not None:
+            latency = _delayed(counts.latency, early.latency)
+        return Counts(
+            requests=_delayed(counts.requests, early.requests),
+            failures=_delayed(counts.failures, early.failures),
+            latency=latency,
+        )
+
+    return replace(
+        traffic,
+        candidate=read(traffic.candidate),
+        shadow=read(traffic.shadow),
+        faulty=read(traffic.faulty) if traffic.faulty else None,
+        faulty_shadow=read(traffic.faulty_shadow) if traffic.faulty_shadow else None,
+    )
 
 
-def _rate(scenario: Scenario, times: Numbers) -> Numbers:
-    """Return the requests to expect of each scrape (T,)."""
-    here = scenario.requests_per_second
-    there = scenario.drift.requests_per_second if scenario.drift else None
-    return scenario.scrape * (here + _wave(scenario, times) * ((there or here) - here))
-
-
-def _shares(scenario: Scenario, times: Numbers) -> Numbers:
-    """Return each pod's share of the traffic (T, P)."""
-    live = np.full(times.size, scenario.pods)
-    scaling = scenario.autoscaling
-    if scaling is not None and scaling.fewest < scenario.pods:
-        span = scenario.pods - scaling.fewest
-        turn = np.floor(times / scaling.every).astype(int) % (2 * span)
-        live = scenario.pods - np.minimum(turn, 2 * span - turn)
-    return np.asarray((np.arange(scenario.pods) < live[:, None]) / live[:, None])
-
-
-def _base(scenario: Scenario, times: Numbers, rng: np.random.Generator, shape: tuple[int, int, int]) -> Numbers:
-    """Return the error ratio that both versions share (T, R, P): level, drift, shared bursts, outages."""
-    here = scenario.error_ratio
-    there = scenario.drift.error_ratio if scenario.drift else None
-    ratio = here + _wave(scenario, times) * ((here if there is None else there) - here)
-    base = np.broadcast_to(ratio[:, None, None], shape)
-    for burst in scenario.bursts:
-        if burst.scope is Scope.SHARED:
-            base = base * _episodes(burst, scenario.scrape, rng, (shape[0], shape[1], 1))
-    if (outages := scenario.outages) is not None:
-        down = _down(shape[:2], every=outages.every, length=outages.length, scrape=scenario.scrape, rng=rng)
-        base = np.where(down[:, :, None], np.maximum(base, outages.error_ratio), base)
-    return base
-
-
-def _noisy(scenario: Scenario, base: Numbers, rng: np.random.Generator) -> Numbers:
-    """Return the error ratio of one version: the shared one with the noise of its own and of its pods."""
-    ratio = base
-    for burst in scenario.bursts:
-        if burst.scope is not Scope.SHARED:
-            pods = base.shape[2] if burst.scope is Scope.POD else 1
-            ratio = ratio * _episodes(burst, scenario.scrape, rng, (*base.shape[:2], pods))
-    return np.minimum(ratio, 1.0)
-
-
-def _episodes(burst: Burst, scrape: float, rng: np.random.Generator, shape: tuple[int, int, int]) -> Numbers:
-    """Return a multiplier of mean 1 that stays for an episode and then changes."""
-    if burst.cv == 0.0:
-        return np.ones(shape)
-    begins = rng.random(shape) < min(1.0, scrape / burst.length)
-    begins[0] = True
-    level = rng.gamma(1.0 / burst.cv**2, burst.cv**2, shape)
-    last = np.maximum.accumulate(np.where(begins, np.arange(shape[0])[:, None, None], 0), axis=0)
-    return np.asarray(np.take_along_axis(level, last, axis=0))
-
-
-def _down(shape: tuple[int, int], *, every: float, length: float, scrape: float, rng: np.random.Generator) -> Flags:
-    """Return when what both versions need is down (T, R): a two-state Markov chain with these mean times."""
-    draws = rng.random(shape)
-    down = np.empty(shape, dtype=bool)
-    state = draws[0] < length / (length + every)
-    fails, mends = min(1.0, scrape / every), min(1.0, scrape / length)
-    for index in range(shape[0]):
-        state = np.where(state, draws[index] >= mends, draws[index] < fails)
-        down[index] = state
-    return down
+def _delayed(counts: Whole, early: Whole) -> Whole:
+    """Return each interval's early part with the rest of the one before."""
+    out = early.copy()
+    out[1:] += (counts - early)[:-1]
+    return out
 
 
 def _draw(
