@@ -5,44 +5,6 @@ import pytest
 
 from model_builder import result
 from model_builder.errors import BuildError, StorageError
-from model_builder.gates import judge
-from model_builder.metrics import Metric
-from model_builder.spec import Gate
-
-METRICS = {
-    "accuracy": Metric(0.96, 270),
-    "accuracy.source": Metric(0.98, 270),
-    "sizeBytes": Metric(200),
-    "sizeBytes.source": Metric(600),
-    "latencyP50Ms": Metric(2.0),
-}
-
-
-@pytest.mark.parametrize(
-    ("gate", "passed"),
-    [
-        (Gate(metric="accuracy", threshold=0.96), True),
-        (Gate(metric="accuracy", threshold=0.961), False),
-        (Gate(metric="accuracy", max_degradation=0.02), True),
-        (Gate(metric="accuracy", max_degradation=0.019), False),
-        (Gate(metric="sizeBytes", threshold=200), True),
-        (Gate(metric="sizeBytes", threshold=199), False),
-        (Gate(metric="sizeBytes", max_degradation=0), True),
-        (Gate(metric="accuracy.source", threshold=0.97), True),
-        (Gate(metric="agreement", threshold=0.0), False),
-        (Gate(metric="latencyP50Ms", max_degradation=100), False),
-    ],
-)
-def test_gates(gate: Gate, passed: bool) -> None:
-    (verdict,) = judge([gate], metrics=METRICS)
-    assert verdict.passed is passed
-
-
-def test_a_verdict_names_value_rows_limit_and_reference() -> None:
-    (verdict,) = judge([Gate(metric="accuracy", max_degradation=0.01)], metrics=METRICS)
-    assert verdict.message == (
-        "accuracy is 0.96 on 270 rows; the gate asks for at least 0.97 (0.98 of the source model, 0.01 allowed)"
-    )
 
 
 def test_a_long_result_stays_readable_and_below_the_limit() -> None:
