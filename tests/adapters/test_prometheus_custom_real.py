@@ -33,20 +33,38 @@ async def test_custom_counters_are_told_apart_by_slot_in_every_arm(
             if bad > 1:  # stable has no counter of bad ones yet
                 app.add(f"requests_failed_total{{{service}}}", bad)
 
-    frames = {"envoy-a": scraped(gateway, events={}), "envoy-b": scraped(app, events={20: answers, 70: answers})}
+    frames = {"envoy-a": scraped(gateway, events={}), "envoy-b": scraped(app, events={-12: answers, 70: answers})}
     await server.play(frames)
     score = CustomMetric(name="score", sum='losses{service="$slot"}', count='requests_total{service="$slot"}')
     evidence = await read(source, release, mirror=Slot.PREVIEW, metrics=(counted("refused"), score), history=600.0)
     assert evidence.problems == {}
-    # What was there at the first scrape of the process nobody saw happen.
-    assert [[(c.name, c.bad, c.total) for c in block.stable.custom] for block in evidence.blocks][:2] == [
+    # Stable has no counter of refused ones: none was refused.
+    assert [[(c.name, c.bad, c.total) for c in block.stable.custom] for block in evidence.blocks][:3] == [
         [],
         [("refused", 0, 10), ("score", 0.25, 10)],
+        [],
     ]
     second = evidence.blocks[1]
     assert [(c.bad, c.total) for c in second.candidate.custom] == [(5, 10), (1.25, 10)]
     assert [(c.bad, c.total) for c in second.shadow.custom] == [(7, 10), (1.75, 10)]
     assert [(c.name, c.bad, c.total) for c in evidence.candidate.custom] == [("refused", 5, 10), ("score", 1.25, 10)]
+
+
+async def test_a_counter_that_is_made_with_the_first_bad_one_and_an_arm_that_comes_later_start_at_zero(
+    server: Prometheus, source: PrometheusEvidence, release: Meta
+) -> None:
+    app = Process()
+    stable, candidate = (f'service="{release.name}-{slot}"' for slot in (Slot.STABLE, Slot.CANDIDATE))
+    app.add(f"requests_total{{{stable}}}", 1000)
+
+    def first() -> None:
+        app.add(f"requests_total{{{candidate}}}", 20)
+        app.add(f"requests_failed_total{{{candidate}}}", 6)
+
+    await server.play({"envoy-a": scraped(envoy(release), events={}), "envoy-b": scraped(app, events={70: first})})
+    evidence = await read(source, release, metrics=(counted("m"),))
+    assert evidence.problems == {}
+    assert [(c.bad, c.total) for c in evidence.candidate.custom] == [(6, 20)]
 
 
 async def test_counters_by_revision_count_copies_too_and_are_no_shadow(

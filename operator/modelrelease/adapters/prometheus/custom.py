@@ -9,14 +9,14 @@ import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
 from modelrelease.adapters.prometheus import blocks
 from modelrelease.adapters.prometheus.blocks import Grid
 from modelrelease.adapters.prometheus.client import Series
-from modelrelease.adapters.prometheus.increments import Layout
+from modelrelease.adapters.prometheus.increments import Layout, Steps
 from modelrelease.adapters.prometheus.problems import MetricsError
 from modelrelease.adapters.prometheus.reading import MOST_AGE, Moments, Reader
 from modelrelease.adapters.prometheus.sampled import Sampled, sampled
@@ -130,9 +130,7 @@ async def past(reader: Reader, metrics: Iterable[CustomMetric], *, at: Places, m
         try:
             queries = [_selector(query, at["stable"]) for query in (bad, total)]
             found = await asyncio.gather(*(reader.past(query, moments) for query in queries))
-            pairs[metric.name, "stable"] = _Pair(
-                bad=sampled(found[0], layout=LAYOUT), total=sampled(found[1], layout=LAYOUT)
-            )
+            (pairs[metric.name, "stable"],) = _paired(found)
         except (MetricsError, promql.QueryError):
             continue
     return Custom(pairs=pairs)
@@ -151,8 +149,8 @@ async def _pairs(
     found = await asyncio.gather(
         *(reader.window(query, start=start, end=end) for queries in texts for query in queries)
     )
-    read = [_sampled(series) for series in found]
-    pairs = {arm: _Pair(bad=read[2 * i], total=read[2 * i + 1]) for i, arm in enumerate(arms)}
+    _check_counters(one for series in found for one in series)
+    pairs = dict(zip(arms, _paired(found), strict=True))
     _check(pairs, texts=dict(zip(arms, texts, strict=True)), start=start, end=end)
     return pairs
 
@@ -163,8 +161,29 @@ def _selector(query: str, names: Mapping[str, str]) -> str:
     return filled
 
 
-def _sampled(series: Sequence[Series]) -> Sampled:
-    for one in series:
+def _paired(found: Sequence[Sequence[Series]]) -> list[_Pair]:
+    """Return pairs from what was read for their counters, one after the other.
+
+    All counters of a metric are looked at together: one that a process makes with its first bad
+    request is then known to have started at zero, for the process has been scraped before.
+    """
+    every = {_key(series): series for part in found for series in part}
+    whole = sampled(every.values(), layout=LAYOUT)
+    steps = {_key(one): one for one in whole.steps}
+
+    def part(series: Sequence[Series]) -> Sampled:
+        return replace(whole, series=tuple(series), steps=tuple(steps[_key(one)] for one in series))
+
+    return [_Pair(bad=part(bad), total=part(total)) for bad, total in zip(found[::2], found[1::2], strict=True)]
+
+
+def _key(series: Series | Steps) -> frozenset[tuple[str, str]]:
+    return frozenset(series.labels.items())
+
+
+def _check_counters(found: Iterable[Series]) -> None:
+    """Raise if a series is no counter: it falls more often than processes restart."""
+    for one in found:
         falls = [after < before for (_, before), (_, after) in pairwise(one.samples)]
         if sum(falls) >= _MOST_FALLS and sum(falls) > _FALLING_SHARE * len(falls):
             raise MetricsError(
@@ -172,13 +191,12 @@ def _sampled(series: Sequence[Series]) -> Sampled:
                 message=f"{one} falls again and again ({sum(falls)} times in {len(falls)} scrapes): "
                 "name a counter, which only grows while its process runs; what rises and falls is a value",
             )
-    return sampled(series, layout=LAYOUT)
 
 
 def _check(pairs: Mapping[str, _Pair], *, texts: Mapping[str, tuple[str, str]], start: datetime, end: datetime) -> None:
     """Raise if the counts of a metric can't be what it says they are."""
     newest = max((pair.total.newest for pair in pairs.values() if pair.total.newest is not None), default=None)
-    if newest is None:
+    if newest is None or not any(pair.total.series for pair in pairs.values()):
         queries = " and ".join(dict.fromkeys(total for _, total in texts.values()))
         raise MetricsError(
             reason="MetricsEmpty",

@@ -28,9 +28,10 @@ GAP_SECONDS = 300.0
 Target = frozenset[tuple[str, str]]
 Scrapes = Mapping[Target, Sequence[float]]
 
-# What Prometheus and its service discovery put on every series of a target.
+# What Prometheus and its service discovery put on every series of a target. `service` and `cluster` are not among
+# them: they are as often a counter's own.
 _TARGET_LABELS = frozenset(
-    {"job", "instance", "namespace", "pod", "container", "endpoint", "service", "node", "cluster"}
+    {"job", "instance", "namespace", "pod", "container", "endpoint", "node"}
     | {"prometheus", "prometheus_replica", "replica"}
 )
 
