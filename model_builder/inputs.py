@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from model_builder import architectures, data, identity, sources
@@ -39,10 +39,7 @@ class Inputs:
     def source(self) -> SourceModel:
         """The source model: a new network at every call, since passes change what they are given."""
         self.reporter.phase("source")
-        spec = self.spec
-        return sources.load(
-            uri=spec.source.uri, architecture=spec.source.architecture, seed=spec.data.seed, workspace=self.workspace
-        )
+        return sources.load(self.spec.source, seed=self.spec.data.seed, workspace=self.workspace)
 
     @property
     def source_digest(self) -> str | None:
@@ -56,13 +53,14 @@ class Inputs:
         return key_of("origin", self._source, self._data, identity.versions(), identity.machine())
 
     @functools.cached_property
-    def _source(self) -> list[str | None]:
+    def _source(self) -> list[Any]:
+        section = dataclasses.asdict(self.spec.source)
         parts = urlsplit(self.spec.source.uri)
         if parts.scheme == _BUILTIN:
             name = parts.netloc + parts.path
             return [_BUILTIN, name, identity.code_digest(architectures.REGISTRY[name].__module__)]
         code = identity.code_digest(architectures.REGISTRY[self.spec.source.architecture].__module__)
-        return [_on_disk(self.spec.source.uri) or self.source().digest, self.spec.source.architecture, code]
+        return [_on_disk(self.spec.source.uri) or self.source().digest, section, code]
 
     @functools.cached_property
     def _data(self) -> list[object]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from model_builder import checks, export, graph, identity
 from model_builder.cache import Cache, key_of
 from model_builder.choices import Choices
+from model_builder.errors import BadSpec
 from model_builder.inputs import Inputs
 from model_builder.meter import measured
 from model_builder.passes.base import Context, Stage
@@ -141,7 +142,10 @@ class Pipeline:
     def _network(self, count: int) -> nn.Module:
         if self._current is None or self._current[0] > count:
             self._settle()
-            self._architecture = self.inputs.source().architecture
+            source = self.inputs.source()
+            if source.architecture is None:
+                raise BadSpec("spec.source is an ONNX graph: it has no network for the recipe or the export to work on")
+            self._architecture = source.architecture
             self._current = (0, export.normalized(self._architecture.network, data=self.inputs.dataset))
         position, network = self._current
         for index in range(position, count):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from model_builder import architectures, data, passes, sources
+from model_builder import data, passes, sources
 from model_builder.decode import Pattern, Range, decode, suggest
 from model_builder.errors import BadSpec
 from model_builder.metrics import METRICS, SOURCE_SUFFIX
@@ -22,14 +22,6 @@ class Model:
 
     name: Annotated[str, MODEL_NAME]
     version: Annotated[str, Pattern(r".{1,128}", "1 to 128 characters")]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the model comes from. `architecture` is the network that a file of weights belongs to."""
-
-    uri: str
-    architecture: str = "digits-cnn"
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,7 @@ class Spec:
     """A whole build."""
 
     model: Model
-    source: Source
+    source: sources.Source
     data: data.Data
     recipe: Annotated[tuple[Step, ...], Range(0, 32)] = ()
     gates: Annotated[tuple[Gate, ...], Range(0, 64)] = ()
@@ -110,10 +102,7 @@ def load(source: str) -> Plan:
 
 def resolve(spec: Spec) -> Plan:
     """Checks what the types can't: names of passes, data, sources and metrics, and the order of the recipe."""
-    sources.check(spec.source.uri)
-    if spec.source.architecture not in architectures.REGISTRY:
-        known = suggest(spec.source.architecture, architectures.REGISTRY)
-        raise BadSpec(f"spec.source.architecture is {spec.source.architecture!r}; {known}")
+    sources.check(spec.source)
     data.check(spec.data)
     for index, gate in enumerate(spec.gates):
         _check_gate(gate, where=f"spec.gates[{index}]")

@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 from model_builder.errors import BadData, BadSpec, StorageError
 
 _BLOCK = 16 << 20
+#: Seconds that a question about one object may take, all attempts of the client together.
+_PATIENCE = 20
 #: Size of the parts of a large upload; the checksum that S3 keeps of such an object depends on it.
 _PART = 50 << 20
 
@@ -32,13 +34,17 @@ class _Client:
     package: str
     class_name: str
     extra: str
-    variables: str
+    address: str
+    credentials: str
 
 
 _CLIENTS: Mapping[str, _Client] = {
-    "s3": _Client("s3fs", "S3FileSystem", "puller", "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-    "gs": _Client("gcsfs", "GCSFileSystem", "gcs", "GOOGLE_APPLICATION_CREDENTIALS"),
-    "az": _Client("adlfs", "AzureBlobFileSystem", "azure", "AZURE_STORAGE_CONNECTION_STRING"),
+    "s3": _Client("s3fs", "S3FileSystem", "puller", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    # The plain client: the one at the top of the package speaks gRPC as well, past STORAGE_EMULATOR_HOST.
+    "gs": _Client("gcsfs.core", "GCSFileSystem", "gcs", "STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"),
+    "az": _Client(
+        "adlfs", "AzureBlobFileSystem", "azure", "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_CONNECTION_STRING"
+    ),
 }
 
 
@@ -98,9 +104,8 @@ class Bucket:
         try:
             module = importlib.import_module(client.package)
         except ImportError as error:
-            raise BadSpec(
-                f"{scheme}:// needs {client.package}, which is not installed: install the extra {client.extra!r}"
-            ) from error
+            package = client.package.split(".")[0]
+            raise BadSpec(f"{scheme}:// needs {package}: install the extra {client.extra!r}") from error
         with _translated(scheme, name):
             files = getattr(module, client.class_name)(
                 skip_instance_cache=True, use_listings_cache=False, **_options(scheme)
@@ -109,13 +114,14 @@ class Bucket:
 
     def find(self, key: str) -> tuple[Entry, ...]:
         """The object of this name, or all that lie below it as below a folder, by name."""
+        alone = self.info(key) if key else None
+        if alone is not None:
+            return (alone,)
         with _translated(self.scheme, self.name):
             try:
                 found = self.files.find(self._path(key), detail=True)
             except FileNotFoundError:
                 found = {}
-            if not found:
-                self._check_exists()
         prefix = self.name + "/"
         entries = (_entry(path.removeprefix(prefix), info) for path, info in found.items())
         return tuple(sorted((e for e in entries if not e.key.endswith("/")), key=lambda entry: entry.key))
@@ -124,7 +130,7 @@ class Bucket:
         """The object of this name, None if there is none."""
         with _translated(self.scheme, self.name):
             try:
-                info = self.files.info(self._path(key))
+                info = self._within(self.files._info, self._path(key))
             except FileNotFoundError:
                 # A missing bucket gives the same answer: ask which of the two it is.
                 self._check_exists()
@@ -162,9 +168,15 @@ class Bucket:
     def _path(self, key: str) -> str:
         return f"{self.name}/{key}"
 
+    def _within(self, call: Any, path: str) -> Any:
+        """Ask a small question with a limit of our own: some clients go on trying for minutes."""
+        from fsspec.asyn import sync  # type: ignore[import-untyped]
+
+        return sync(self.files.loop, call, path, timeout=_PATIENCE)
+
     def _check_exists(self) -> None:
         try:
-            exists = bool(self.files.exists(self.name))
+            exists = bool(self._within(self.files._exists, self.name))
         except FileNotFoundError:
             exists = False
         if not exists:
@@ -173,9 +185,14 @@ class Bucket:
             )
 
 
-def same(entry: Entry, path: Path) -> bool:
-    """Whether the store tells, by its checksum, that an object holds the bytes of a file."""
-    return entry.size == path.stat().st_size and entry.md5 is not None and entry.md5 in _md5s(path)
+def same(entry: Entry, path: Path, *, unless_told: bool) -> bool:
+    """Whether an object holds the bytes of a file, by the checksum that the store keeps.
+
+    Where it keeps none, objects of the right size count as `unless_told` says.
+    """
+    if entry.size != path.stat().st_size:
+        return False
+    return unless_told if entry.md5 is None else entry.md5 in _md5s(path)
 
 
 def _md5s(path: Path) -> tuple[str, str]:
@@ -274,12 +291,12 @@ def _sentence(error: Exception, *, scheme: str, bucket: str) -> StorageError:
     chain = [error, *([error.__cause__] if error.__cause__ else [])]
     text = " ".join(f"{type(each).__name__} {each}" for each in chain)
     detail = " ".join(str(error).split())[:300]
-    variables = _CLIENTS[scheme].variables
+    client = _CLIENTS[scheme]
     if any(word in text for word in _MISSING):
         return StorageError(f"there is no bucket {bucket!r}: create it or correct the URI", reason="ArtifactMissing")
     if any(word in text for word in _KEYLESS):
         return StorageError(
-            f"there are no credentials for the bucket {bucket!r}: set {variables} "
+            f"there are no credentials for the bucket {bucket!r}: set {client.credentials} "
             "(in a cluster: the Secret named by the store's secretRef)",
             reason="StoreDenied",
         )
@@ -290,5 +307,5 @@ def _sentence(error: Exception, *, scheme: str, bucket: str) -> StorageError:
         )
     where = (_s3_endpoint() or "Amazon S3") if scheme == "s3" else scheme
     return StorageError(
-        f"the bucket {bucket!r} at {where} can't be used ({detail}): check {variables.split(',')[0]} and the network"
+        f"the bucket {bucket!r} at {where} can't be used ({detail}): check {client.address} and the network"
     )

@@ -1,37 +1,102 @@
-"""Where a model comes from: scheme -> loader. A new source is a new file and a line here."""
+"""Where a model comes from: suffix of its file -> loader. A new format is a new file and a line here."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from model_builder import architectures, remote
+from model_builder.artifact import hash_file
 from model_builder.decode import suggest
-from model_builder.errors import BadSpec
-from model_builder.sources import builtin, weights
+from model_builder.errors import BadData, BadSpec
+from model_builder.sources import builtin, onnx, program, safety, weights
+from model_builder.sources.base import Source, SourceModel
 
-if TYPE_CHECKING:
-    from model_builder.sources.base import SourceModel
+__all__ = ["Source", "SourceModel", "check", "load"]
 
-REGISTRY: Mapping[str, Callable[..., SourceModel]] = {
-    "builtin": builtin.load,
-    "file": weights.load_file,
-    "s3": weights.load_s3,
+_BUILTIN = "builtin"
+#: Suffix -> loader(path, name, source, seed, folder): the nearer to the front, the better a file is to start from.
+FORMATS: Mapping[str, Callable[..., SourceModel]] = {
+    ".safetensors": weights.load_safetensors,
+    ".onnx": onnx.load,
+    ".pt2": program.load,
+    ".pt": weights.load_state,
+    ".pth": weights.load_state,
+    ".bin": weights.load_state,
 }
 
 
-def check(uri: str) -> None:
-    """Refuse a URI that no source can read, before anything is fetched."""
-    parts = urlsplit(uri)
-    if parts.scheme not in REGISTRY:
-        raise BadSpec(f"spec.source.uri is {uri!r}; schemes: {suggest(parts.scheme, REGISTRY)}")
-    if parts.scheme == "builtin":
-        builtin.check(uri)
-    elif not parts.path.endswith(".safetensors"):
-        raise BadSpec(f"spec.source.uri is {uri!r}; weights must be a .safetensors file (pickled ones can run code)")
+def check(source: Source, *, where: str = "spec.source") -> None:
+    """Refuse a source that can't be read, before anything is fetched. BadSpec."""
+    parts = urlsplit(source.uri)
+    if source.architecture not in architectures.REGISTRY:
+        known = suggest(source.architecture, architectures.REGISTRY)
+        raise BadSpec(f"{where}.architecture is {source.architecture!r}; {known}")
+    if parts.scheme == _BUILTIN:
+        builtin.check(source.uri)
+        if source.code is not None or source.file is not None:
+            raise BadSpec(f"{where}: 'code' and 'file' have no effect on {source.uri!r}: remove them")
+        return
+    if parts.scheme not in remote.MODULES:
+        raise BadSpec(f"{where}.uri is {source.uri!r}; schemes: {suggest(parts.scheme, [*remote.MODULES, _BUILTIN])}")
+    remote.check(source.uri, where=f"{where}.uri")
+    safety.check_name(source.file or parts.path, where=where)
 
 
-def load(*, uri: str, architecture: str, seed: int, workspace: Path) -> SourceModel:
-    """The source model, ready for the first pass."""
-    return REGISTRY[urlsplit(uri).scheme](uri=uri, architecture=architecture, seed=seed, workspace=workspace)
+def load(source: Source, *, seed: int, workspace: Path) -> SourceModel:
+    """The source model, ready for the first pass: fetched into the workspace, checked, and given its weights.
+
+    Raises BadData for what can't or must not be loaded, StorageError for what can't be had.
+    """
+    if urlsplit(source.uri).scheme == _BUILTIN:
+        return builtin.load(source.uri, seed=seed)
+    folder = workspace / "source"
+    folder.mkdir(parents=True, exist_ok=True)
+    fetched = remote.fetch(source.uri, to=folder / "fetched", limit=source.max_bytes, where="spec.source.uri")
+    path = _model_file(fetched, source=source)
+    name = source.uri if path == fetched else f"{source.uri}/{path.relative_to(fetched).as_posix()}"
+    suffix = _suffix(path, uri=source.uri) if path == fetched else path.suffix
+    beside = fetched if fetched.is_dir() else path.parent
+    made = FORMATS[suffix](path, name=name, source=source, seed=seed, folder=beside)
+    return dataclasses.replace(made, digest=_digest(path, source=source, fetched=fetched))
+
+
+def _digest(path: Path, *, source: Source, fetched: Path) -> str:
+    """Of the file of weights, and of the code that came with it."""
+    if source.code is None or source.code.path is None:
+        return "sha256:" + hash_file(path)
+    both = hash_file(path) + hash_file(fetched / source.code.path)
+    return "sha256:" + hashlib.sha256(both.encode()).hexdigest()
+
+
+def _model_file(fetched: Path, *, source: Source) -> Path:
+    if fetched.is_file():
+        if source.file is not None:
+            raise BadData(f"{source.uri} is one file: remove spec.source.file ({source.file!r})")
+        _suffix(fetched, uri=source.uri)
+        return fetched
+    if source.file is not None:
+        path = fetched / source.file
+        if not path.is_file() or not path.resolve().is_relative_to(fetched.resolve()):
+            raise BadData(f"{source.uri} has no file {source.file!r}: correct spec.source.file")
+        safety.check_name(source.file, where="spec.source")
+        return path
+    for suffix in FORMATS:
+        found = sorted(path for path in fetched.rglob(f"*{suffix}") if path.is_file())
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(path.relative_to(fetched).as_posix() for path in found[:4])
+            raise BadData(f"{source.uri} has several {suffix} files ({names}): name one in spec.source.file")
+    raise safety.nothing_usable(fetched, uri=source.uri, formats=list(FORMATS))
+
+
+def _suffix(path: Path, *, uri: str) -> str:
+    """That of the URI: what was downloaded has a name of our own."""
+    suffix = Path(urlsplit(uri).path).suffix if path.suffix not in FORMATS else path.suffix
+    if suffix not in FORMATS:
+        raise BadData(f"{uri} ends with none of {', '.join(FORMATS)}: rename it, or export the model again")
+    return suffix

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from model_builder import architectures
@@ -18,9 +17,8 @@ def check(uri: str) -> None:
         raise BadSpec(f"spec.source.uri is {uri!r}; {suggest(name, architectures.REGISTRY)}")
 
 
-def load(*, uri: str, architecture: str, seed: int, workspace: Path) -> SourceModel:
-    """A network with fresh weights. The URI names the architecture, so the parameter of that name has no say."""
-    del architecture, workspace
+def load(uri: str, *, seed: int) -> SourceModel:
+    """A network with fresh weights."""
     import torch
 
     torch.manual_seed(seed)

@@ -1,48 +1,69 @@
-"""`file:///x.safetensors` and `s3://bucket/x.safetensors`: weights of a known architecture. Never a pickle."""
+"""Files of weights: safetensors, or a state dict of torch that holds nothing but tensors. Never a pickled network."""
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 
-from model_builder import architectures, s3
-from model_builder.artifact import hash_file
+from model_builder import architectures
+from model_builder.architectures.base import Architecture
 from model_builder.errors import BadData
-from model_builder.sources.base import SourceModel
+from model_builder.sources import code, safety
+from model_builder.sources.base import Source, SourceModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def load_file(*, uri: str, architecture: str, seed: int, workspace: Path) -> SourceModel:
-    """Weights from a mounted volume or a local disk."""
-    del seed, workspace
-    path = Path(unquote(urlsplit(uri).path))
-    if not path.is_file():
-        raise BadData(f"there is no file {path}: check spec.source.uri, and that the volume is mounted")
-    return _load(path, uri=uri, architecture=architecture)
-
-
-def load_s3(*, uri: str, architecture: str, seed: int, workspace: Path) -> SourceModel:
-    """Weights from an object of an S3 bucket."""
-    del seed
-    parts = urlsplit(uri)
-    path = workspace / "source.safetensors"
-    s3.Bucket.open(parts.netloc).download(key=parts.path.lstrip("/"), to=path)
-    return _load(path, uri=uri, architecture=architecture)
-
-
-def _load(path: Path, *, uri: str, architecture: str) -> SourceModel:
+def load_safetensors(path: Path, *, name: str, source: Source, seed: int, folder: Path) -> SourceModel:
+    """A safetensors file."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file as read
+    from safetensors.torch import load_file
 
-    made = architectures.REGISTRY[architecture]()
     try:
-        state = read(path)
-    except (SafetensorError, OSError) as error:
-        raise BadData(f"{uri} is not a readable safetensors file ({error}): upload it again") from error
+        state = load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError, MemoryError, OverflowError) as error:
+        raise BadData(f"{name} is not a readable safetensors file ({error}): upload it again") from error
+    return _filled(state, name=name, source=source, seed=seed, folder=folder)
+
+
+def load_state(path: Path, *, name: str, source: Source, seed: int, folder: Path) -> SourceModel:
+    """What `torch.save(network.state_dict())` wrote."""
+    import torch
+
+    safety.check_pickle(path, name=name)
+    safety.check_archive(path, name=name, limit=source.max_bytes)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError) as error:
+        raise BadData(
+            f"{name} is no readable state dict ({' '.join(str(error).split())[:200]}): save it again"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise BadData(f"{name} holds no state dict (names and tensors, nothing else): save network.state_dict()")
+    return _filled(state, name=name, source=source, seed=seed, folder=folder)
+
+
+def _filled(state: Mapping[str, Tensor], *, name: str, source: Source, seed: int, folder: Path) -> SourceModel:
+    made = network(source, seed=seed, folder=folder)
+    owner = source.code.factory if source.code else source.architecture
     try:
         made.network.load_state_dict(state, strict=True)
     except RuntimeError as error:  # torch's only error for names or shapes that do not fit
         first = " ".join(str(error).split())[:300]
-        raise BadData(f"{uri} holds no weights of architecture {architecture!r}: {first}") from error
+        raise BadData(f"{name} holds no weights of architecture {owner!r}: {first}") from error
     if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
-        raise BadData(f"{uri} holds weights that are NaN or infinite: the training that wrote them had diverged")
-    return SourceModel(architecture=made, digest="sha256:" + hash_file(path))
+        raise BadData(f"{name} holds weights that are NaN or infinite: the training that wrote them had diverged")
+    return SourceModel(architecture=made, digest=None)
+
+
+def network(source: Source, *, seed: int, folder: Path) -> Architecture:
+    """The network that weights belong to, still with fresh ones."""
+    import torch
+
+    torch.manual_seed(seed)
+    if source.code is not None:
+        return code.make(source.code, folder=folder)
+    return architectures.REGISTRY[source.architecture]()

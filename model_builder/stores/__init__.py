@@ -7,9 +7,16 @@ from model_builder.decode import suggest
 from model_builder.errors import BadSpec
 from model_builder.stores.base import Store
 from model_builder.stores.file import FileStore
-from model_builder.stores.s3 import S3Store
+from model_builder.stores.objects import ObjectStore
+from model_builder.stores.oci import OciStore
 
-REGISTRY: Mapping[str, Callable[[str], Store]] = {"file": FileStore.parse, "s3": S3Store.parse}
+REGISTRY: Mapping[str, Callable[[str], Store]] = {
+    "file": FileStore.parse,
+    "s3": ObjectStore.parse,
+    "gs": ObjectStore.parse,
+    "az": ObjectStore.parse,
+    "oci": OciStore.parse,
+}
 
 
 def open_store(uri: str) -> Store:

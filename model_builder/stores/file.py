@@ -35,7 +35,7 @@ class FileStore:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise _translate(error, root=self.root) from error
+            raise translate(error, root=self.root) from error
 
     def put(self, *, artifact: Path, digest: str) -> str:
         """Copy and rename. An artifact that is there but damaged is replaced."""
@@ -51,7 +51,7 @@ class FileStore:
                 final.rename(temporary.with_name(temporary.name + "-damaged"))
             _rename(temporary, final)
         except OSError as error:
-            raise _translate(error, root=self.root) from error
+            raise translate(error, root=self.root) from error
         finally:
             for leftover in (temporary, temporary.with_name(temporary.name + "-damaged")):
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -71,7 +71,7 @@ class FileStore:
                 f"{path} of {self.root} is missing: delete that artifact and build it again"
             ) from error
         except OSError as error:
-            raise _translate(error, root=self.root) from error
+            raise translate(error, root=self.root) from error
 
 
 def _intact(folder: Path, *, digest: str) -> bool:
@@ -89,7 +89,8 @@ def _rename(temporary: Path, final: Path) -> None:
             raise
 
 
-def _translate(error: OSError, *, root: Path) -> StorageError:
+def translate(error: OSError, *, root: Path) -> StorageError:
+    """What is wrong with a volume, for a person."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"the disk of {root} is full: free space or enlarge the volume", reason="DiskFull")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -1,4 +1,4 @@
-"""Real servers on this machine: Triton from its Python wheel, S3 as versitygw. Got once, kept in the cache."""
+"""Real servers on this machine, got once and kept in the cache: Triton, object stores, a registry, MLflow."""
 
 import contextlib
 import fcntl
@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TRITON, RUNTIME = "nvidia-pytriton==0.7.0", ("numpy<2", "onnxruntime==1.32.0")
-VERSITYGW_MODULE = Path(__file__).parents[1] / "tools" / "versitygw"
+MLFLOW, AZURITE = "mlflow==3.17.2", "azurite@3.37.0"
+TOOLS = Path(__file__).parents[1] / "tools"
 
 
 def cache_dir() -> Path:
@@ -166,23 +167,25 @@ class S3Server:
     buckets: Path
 
 
-def install_versitygw() -> Path:
-    with exclusive("versitygw") as cache:
-        binary = cache / "bin" / "versitygw"
-        pinned = (VERSITYGW_MODULE / "go.mod").read_bytes()
-        note = binary.with_suffix(".go.mod")
+def install_go(name: str, *, package: str) -> Path:
+    """Compile a server from its pinned Go module, once."""
+    module = TOOLS / name
+    with exclusive(name) as cache:
+        binary = cache / "bin" / name
+        pinned = (module / "go.mod").read_bytes()
+        note = cache / "bin" / f"{name}.go.mod"
         if not binary.exists() or not note.exists() or note.read_bytes() != pinned:
             binary.parent.mkdir(exist_ok=True)
-            package = "github.com/versity/versitygw/cmd/versitygw"
             command = ["go", "build", "-trimpath", "-mod=readonly", "-o", str(binary), package]
-            subprocess.run(command, cwd=VERSITYGW_MODULE, check=True)
+            subprocess.run(command, cwd=module, check=True)
             note.write_bytes(pinned)
     return binary
 
 
 @contextlib.contextmanager
 def s3(folder: Path) -> Iterator[S3Server]:
-    binary, log = install_versitygw(), folder / "versitygw.log"
+    binary = install_go("versitygw", package="github.com/versity/versitygw/cmd/versitygw")
+    log = folder / "versitygw.log"
     buckets = folder / "buckets"
     buckets.mkdir()
     (port,) = free_ports(1)
@@ -197,3 +200,100 @@ def s3(folder: Path) -> Iterator[S3Server]:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         yield S3Server(environment=environment, buckets=buckets)
+
+
+# --- Google and Azure -------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def gcs(folder: Path) -> Iterator[dict[str, str]]:
+    """fake-gcs-server; gives the environment that leads to it."""
+    binary = install_go("fake-gcs-server", package="github.com/fsouza/fake-gcs-server")
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    place = ["-filesystem-root", str(folder / "buckets"), "-external-url", url]
+    command = [str(binary), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), *place]
+    with running(command, environment={}, log=folder / "gcs.log") as process:
+        wait_for(f"{url}/storage/v1/b", process=process, log=folder / "gcs.log")
+        yield {"STORAGE_EMULATOR_HOST": url}
+
+
+def install_azurite() -> Path:
+    with exclusive("azurite") as cache:
+        place = cache / "azurite"
+        if not (place / "complete").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", AZURITE]
+            subprocess.run(command, cwd=place, check=True)
+            (place / "complete").touch()
+    return place / "node_modules" / ".bin" / "azurite-blob"
+
+
+@contextlib.contextmanager
+def azure(folder: Path) -> Iterator[dict[str, str]]:
+    """Azurite, which has one well-known account; gives the environment that leads to it."""
+    binary, log = install_azurite(), folder / "azurite.log"
+    (port,) = free_ports(1)
+    account = "devstoreaccount1"
+    key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+    url = f"http://127.0.0.1:{port}/{account}"
+    place = ["--location", str(folder), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
+    flags = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
+    with running([str(binary), *place, *flags], environment={}, log=log) as process:
+        wait_for(url, process=process, log=log)
+        parts = {"DefaultEndpointsProtocol": "http", "AccountName": account, "AccountKey": key, "BlobEndpoint": url}
+        yield {"AZURE_STORAGE_CONNECTION_STRING": ";".join(f"{name}={value}" for name, value in parts.items()) + ";"}
+
+
+# --- Registries -------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def registry(folder: Path, *, users: str = "") -> Iterator[str]:
+    """The `distribution` registry; gives its host and port. With `users` (htpasswd lines) it asks for passwords."""
+    binary = install_go("registry", package="github.com/distribution/distribution/v3/cmd/registry")
+    (port,) = free_ports(1)
+    lines = [
+        "version: 0.1",
+        "log: {accesslog: {disabled: true}}",
+        f"storage: {{filesystem: {{rootdirectory: {folder / 'images'}}}, delete: {{enabled: true}}}}",
+        f"http: {{addr: '127.0.0.1:{port}'}}",
+    ]
+    if users:
+        (folder / "users").write_text(users)
+        lines.append(f"auth: {{htpasswd: {{realm: tests, path: {folder / 'users'}}}}}")
+    (folder / "registry.yml").write_text("\n".join(lines))
+    log = folder / "registry.log"
+    with running([str(binary), "serve", str(folder / "registry.yml")], environment={}, log=log) as process:
+        wait_for(f"http://127.0.0.1:{port}/v2/", process=process, log=log)
+        yield f"127.0.0.1:{port}"
+
+
+def install_mlflow() -> Path:
+    with exclusive("mlflow-tests") as cache:
+        place = cache / "mlflow-tests"
+        if not (place / "complete").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
+            command = ["uv", "pip", "install", "-q", "--python", str(place / "bin" / "python"), MLFLOW]
+            subprocess.run(command, env={**os.environ, "UV_SYSTEM_CERTS": "1"}, check=True)
+            (place / "complete").touch()
+    return place / "bin" / "mlflow"
+
+
+@contextlib.contextmanager
+def mlflow(folder: Path) -> Iterator[dict[str, str]]:
+    """A tracking server with a model registry, one process; gives the environment that leads to it."""
+    binary, log = install_mlflow(), folder / "mlflow.log"
+    (port,) = free_ports(1)
+    store = [
+        "--backend-store-uri",
+        f"sqlite:///{folder / 'mlflow.db'}",
+        "--artifacts-destination",
+        str(folder / "files"),
+    ]
+    command = [str(binary), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *store]
+    with running(command, environment={"MLFLOW_DISABLE_TELEMETRY": "true"}, log=log) as process:
+        wait_for(f"http://127.0.0.1:{port}/health", process=process, log=log, seconds=120)
+        yield {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "MLFLOW_DISABLE_TELEMETRY": "true"}

@@ -142,7 +142,7 @@ def test_a_diverged_training_is_a_failed_gate(tmp_path: Path) -> None:
 
 def test_the_seed_decides_split_and_weights(tmp_path: Path) -> None:
     first, second = (
-        builtin.load(uri="builtin://digits-cnn", architecture="", seed=seed, workspace=tmp_path) for seed in (0, 1)
+        builtin.load("builtin://digits-cnn", seed=seed) for seed in (0, 1)
     )
     assert not torch.equal(*(next(iter(made.architecture.network.parameters())) for made in (first, second)))
     splits = [digits.load(seed) for seed in (0, 0, 1)]
@@ -204,7 +204,7 @@ def test_a_failed_rebuild_leaves_nothing_that_looks_whole(artifact: Artifact, tm
 def test_a_failed_allocation_is_out_of_memory(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def allocate(**_: object) -> None:
+    def allocate(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr("model_builder.sources.load", allocate)

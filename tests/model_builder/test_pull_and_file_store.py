@@ -142,7 +142,7 @@ def test_a_damaged_manifest_is_named(text: str) -> None:
     [
         (("--uri", "file:///absent", "--digest", "sha256:" + "0" * 64), "there is no artifact at /absent"),
         (("--uri", "file:///absent", "--digest", "sha256:123"), "64 lower-case hexadecimal digits"),
-        (("--uri", "http://x/y", "--digest", "sha256:" + "0" * 64), "schemes: known: file, s3"),
+        (("--uri", "http://x/y", "--digest", "sha256:" + "0" * 64), "schemes: known: az, file, gs, oci, s3"),
         (("--uri", "file://host/y", "--digest", "sha256:" + "0" * 64), "three slashes"),
     ],
 )

@@ -45,11 +45,11 @@ def test_a_stored_artifact_is_not_uploaded_again_but_a_half_one_is_completed(buc
     folder = store.put(artifact=artifact.directory, digest=artifact.digest).removeprefix(f"s3://{bucket}/")
     model = f"{folder}/repository/digits/1/model.onnx"
     client.delete_object(Bucket=bucket, Key=model)
-    store.put(artifact=artifact.directory, digest=artifact.digest)
-    assert model not in keys(bucket)  # its manifest says that it is there
     client.delete_object(Bucket=bucket, Key=f"{folder}/manifest.json")
+    before = {key: client.head_object(Bucket=bucket, Key=key)["LastModified"] for key in keys(bucket)}
     store.put(artifact=artifact.directory, digest=artifact.digest)
-    assert {model, f"{folder}/manifest.json"} <= set(keys(bucket))
+    assert {model, f"{folder}/manifest.json"} == set(keys(bucket)) - set(before)
+    assert before == {key: client.head_object(Bucket=bucket, Key=key)["LastModified"] for key in before}
     client.close()
 
 

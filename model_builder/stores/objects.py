@@ -1,0 +1,67 @@
+"""`s3://bucket/prefix`, `gs://...`, `az://...`: objects; the manifest is uploaded last and makes the artifact exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from model_builder import artifact as artifacts
+from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
+from model_builder.remote.objects import Bucket, same
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """A prefix in a bucket."""
+
+    bucket: Bucket
+    prefix: str
+
+    @classmethod
+    def parse(cls, uri: str) -> ObjectStore:
+        """The store of a URI."""
+        parts = urlsplit(uri)
+        if not parts.netloc or parts.query or parts.fragment:
+            raise BadSpec(f"the store is {uri!r}; it must be {parts.scheme}://bucket/prefix")
+        return cls(bucket=Bucket.open(parts.scheme, parts.netloc), prefix=parts.path.strip("/"))
+
+    def check(self) -> None:
+        """Ask for an object: address, credentials and bucket must be right for an answer."""
+        self.bucket.info(self._key(artifacts.MANIFEST))
+
+    def put(self, *, artifact: Path, digest: str) -> str:
+        """Upload what is not there yet or is damaged, the manifest last.
+
+        An upload that was cut off left whole objects: those whose checksum is right are not sent again. Where a store
+        keeps no checksums, an artifact with a manifest is taken to be complete.
+        """
+        folder = self._key(artifacts.folder_name(digest))
+        manifest = f"{folder}/{artifacts.MANIFEST}"
+        there = {entry.key: entry for entry in self.bucket.find(folder)}
+        complete = manifest in there
+        for file in artifacts.scan(artifact):
+            key, path = f"{folder}/{file.path}", artifact / file.path
+            if key in there and same(there[key], path, unless_told=complete):
+                continue
+            self.bucket.upload(path, key=key)
+        if not complete:
+            self.bucket.upload(artifact / artifacts.MANIFEST, key=manifest)
+        return f"{self.bucket.scheme}://{self.bucket.name}/{folder}"
+
+    def fetch(self, *, path: str, to: Path) -> None:
+        """Download one object."""
+        entry = self.bucket.info(self._key(path))
+        if entry is not None:
+            self.bucket.download(entry, to=to)
+            return
+        if path != artifacts.MANIFEST:
+            where = f"{self.bucket.scheme}://{self.bucket.name}/{self.prefix}"
+            raise ArtifactCorrupt(f"{path} of {where} is missing: delete that artifact and build it again")
+        raise StorageError(
+            f"the bucket {self.bucket.name!r} has no object {self._key(path)!r}: check the URI",
+            reason="ArtifactMissing",
+        )
+
+    def _key(self, path: str) -> str:
+        return "/".join(filter(None, (self.prefix, path)))
