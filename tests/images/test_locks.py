@@ -30,7 +30,7 @@ def test_operator_and_puller_stay_small() -> None:
     heavy = {"torch", "onnx", "onnxruntime", "scikit-learn", "scipy"}
     assert "kopf" in packages("operator.txt")
     assert not heavy & set(packages("operator.txt"))
-    assert "boto3" in packages("puller.txt")
+    assert "s3fs" in packages("puller.txt")
     assert not (heavy | {"kubernetes", "numpy"}) & set(packages("puller.txt"))
 
 
