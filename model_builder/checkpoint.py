@@ -6,6 +6,7 @@ a flipped byte, is no checkpoint. Only tensors and plain values are stored, and 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import uuid
 from pathlib import Path
@@ -17,14 +18,22 @@ _NAME = re.compile(r"(\d{9})-([0-9a-f]{64})\.pt")
 
 
 def save(folder: Path, *, number: int, state: dict[str, Any]) -> None:
-    """Keep a state of tensors, numbers, strings, lists and dicts; older ones go."""
+    """Keep a state of tensors, numbers, strings, lists and dicts; older ones go.
+
+    A disk that can't take it costs what a later interruption loses, and no more.
+    """
     import torch
 
     temporary = folder / f".tmp-{uuid.uuid4().hex}"
-    with temporary.open("wb") as stream:  # given a path, torch has its own mind about names
-        torch.save(state, stream)
-    final = folder / f"{number:09d}-{hash_file(temporary)}.pt"
-    temporary.rename(final)
+    try:
+        with temporary.open("wb") as stream:  # given a path, torch has its own mind about names
+            torch.save(state, stream)
+        final = folder / f"{number:09d}-{hash_file(temporary)}.pt"
+        temporary.rename(final)
+    except (OSError, RuntimeError):  # RuntimeError: torch's own, on top of the other
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        return
     for path in folder.iterdir():
         if path != final:
             path.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ _MEMORY = (
     "can't start new thread",
 )
 _DISK = ("no space left on device", "disk quota exceeded", "os error 28")
+#: With less than this left, a library that failed has most likely read back a file that it could not write whole.
+_NOTHING_FREE = 2**20
 
 
 @contextlib.contextmanager
@@ -38,8 +41,15 @@ def translated(place: Path) -> Iterator[None]:
         if isinstance(error, MemoryError) or any(phrase in text for phrase in _MEMORY):
             raise OutOfMemory("the build ran out of memory: raise the memory limit, or lower batchSize") from error
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or any(phrase in text for phrase in _DISK):
+        if full or any(phrase in text for phrase in _DISK) or _is_full(place):
             raise StorageError(
                 f"the disk of {place} is full: free space or enlarge the volume", reason="DiskFull"
             ) from error
         raise
+
+
+def _is_full(place: Path) -> bool:
+    try:
+        return shutil.disk_usage(place).free < _NOTHING_FREE
+    except OSError:
+        return False
