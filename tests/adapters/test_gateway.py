@@ -134,6 +134,15 @@ async def test_an_unknown_gateway_can_not_tell_the_slots_apart() -> None:
     assert await facts(Api(gateway(), gateway_class("example.com/other"))) == GatewayFacts(tells_slots_apart=False)
 
 
+async def test_what_one_of_two_gateways_can_not_is_not_there() -> None:
+    inner, other = gateway(), gateway_class("example.com/other")
+    inner["metadata"]["name"], inner["spec"]["gatewayClassName"], other["metadata"]["name"] = "inner", "other", "other"
+    both = (ParentRef(name="public", namespace="gateways"), ParentRef(name="inner", namespace="gateways"))
+    asked = spec()
+    wanted = replace(asked, traffic=Traffic(gateway=replace(asked.traffic.gateway, parent_refs=both)))
+    assert await facts(Api(gateway(), gateway_class(), inner, other), wanted) == GatewayFacts(tells_slots_apart=False)
+
+
 @pytest.mark.parametrize("kind", ["Gateway", "GatewayClass", "HTTPRoute"])
 async def test_a_missing_api_is_told_with_the_fix(kind: str) -> None:
     api = Api(gateway(), gateway_class())

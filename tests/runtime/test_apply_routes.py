@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from modelrelease.adapters import errors
 from modelrelease.adapters.kinds import Manifest
 from modelrelease.domain import naming
-from modelrelease.domain.observed import FLOOR_PPM, PPM, GatewayFacts, Unknown
+from modelrelease.domain.observed import FLOOR_PPM, PPM, GatewayFacts, Mirror, Protocol, Slot, Unknown
 from modelrelease.domain.plan import Remove
 
 from tests.fakes.bench import KEY, Bench
@@ -44,6 +46,16 @@ class TestRoutes:
         await bench.world.run(KEY, seconds=3)
         backends = bench.cluster.at("HTTPRoute", NAMESPACE, NAME)["spec"]["rules"][0]["backendRefs"]
         assert [backend["name"] for backend in backends] == [f"{NAME}-stable", f"{NAME}-candidate"]
+
+    async def test_copies_are_written_and_taken_off_again_and_nothing_else_moves(self, bench: Bench) -> None:
+        shadow = Mirror(slot=Slot.PREVIEW, percent=40)
+        before = bench.cluster.at("HTTPRoute", NAMESPACE, NAME)["spec"]
+        for mirror in (shadow, None):
+            want = replace(await bench.want_route(FLOOR_PPM), mirror=mirror)
+            assert await bench.apply(want)
+            assert (await bench.observed()).routes[Protocol.HTTP].mirror == mirror
+            assert not await bench.apply(want), "what is as wanted is not written again"
+        assert bench.cluster.at("HTTPRoute", NAMESPACE, NAME)["spec"] == before
 
     async def test_without_a_route_and_without_the_gateway_it_waits(self, bench: Bench) -> None:
         bench.cluster.purge("HTTPRoute", NAMESPACE, NAME)
