@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from modelrelease.cli import queries
 from modelrelease.domain.codec import format_duration
 from modelrelease.domain.spec import Analysis, CustomMetric, Rollout, Step
 
@@ -84,6 +85,7 @@ def _metric(where: str, metric: CustomMetric) -> Iterator[str]:
             yield f"{where}: has {given} without {missing}: add the other half of the pair"
     if sum(one is not None or other is not None for _, one, _, other in pairs) != 1:
         yield f"{where}: needs exactly one of the pairs bad and total, sum and count, value and threshold"
+    yield from queries.check(where, metric)
     yield from _margin(where, metric.max_increase, metric.max_relative_increase)
 
 
