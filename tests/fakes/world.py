@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from modelrelease.adapters.errors import ApiError
 from modelrelease.adapters.kinds import CACHED
 from modelrelease.domain import naming
+from modelrelease.domain.status import Verdict
 from modelrelease.render import RenderConfig
 from modelrelease.runtime.apply import Applier
 from modelrelease.runtime.golden import GoldenWatch
@@ -29,6 +31,7 @@ class World:
     outside: Outside = field(default_factory=Outside)
     gateway: FakeGateway = field(default_factory=FakeGateway)
     delivered: int = 0
+    tell: Callable[[Key, Sequence[Verdict]], None] = lambda _, __: None
 
     def __post_init__(self) -> None:
         self.outside.release = lambda: next(iter(self.cluster.all(naming.KIND)), {})
@@ -51,7 +54,7 @@ class World:
             config=RenderConfig(puller_image="registry.example/model-builder:1"),
         )
         self.reconciler = Reconciler(
-            store=self.store, observer=observer, applier=applier, clock=lambda: self.cluster.now
+            store=self.store, observer=observer, applier=applier, clock=lambda: self.cluster.now, tell=self.tell
         )
 
     async def restart(self) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modelrelease.domain.analysis.extras import SPLIT
 from modelrelease.domain.analysis.golden import METRIC as GOLDEN
-from modelrelease.domain.analysis.report import SPLIT
 from modelrelease.domain.context import Context, Wait, slot_ready
 from modelrelease.domain.evidence import JUDGED
 from modelrelease.domain.observed import GatewayFacts, Slot

@@ -18,7 +18,7 @@ from modelrelease.domain.explain import announce, explain, steady
 from modelrelease.domain.observed import GatewayFacts, Observed, Problem, Slot
 from modelrelease.domain.plan import Plan
 from modelrelease.domain.spec import OnDeadline
-from modelrelease.domain.status import Candidate, Outcome, Retired, Stable, Stage, Status
+from modelrelease.domain.status import Candidate, Outcome, Retired, Stable, Stage, Status, Verdict
 
 _MOVES = 12  # more than any chain of transitions; a guard against a cycle, tested by a property
 
@@ -41,9 +41,12 @@ def decide(observed: Observed, now: datetime) -> Plan:
     context = Context(observed=observed, status=_adopt(observed, now), now=now)
     context = replace(context, status=_latch(context))
     wait: Wait | None = None
+    judged: tuple[Verdict, ...] = ()
     for _ in range(_MOVES):
         moved = _move(context)
         if isinstance(moved, Status):
+            if (candidate := moved.candidate) is not None and candidate.verdicts_at == now:
+                judged = candidate.verdicts
             context = replace(context, status=moved)
             continue
         wait = moved
@@ -57,6 +60,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
         wants=converge(context),
         announce=announce(old=observed.status, new=status),
         wake_at=_wake_at(context, wait),
+        judged=judged,
     )
 
 

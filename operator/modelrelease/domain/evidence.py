@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 from modelrelease.domain import analysis
 from modelrelease.domain.analysis import Exposure
+from modelrelease.domain.analysis.extras import SPLIT
 from modelrelease.domain.analysis.golden import METRIC as GOLDEN
-from modelrelease.domain.analysis.report import SPLIT
 from modelrelease.domain.context import FULL, Context, Wait
 from modelrelease.domain.mirroring import mirror_target
 from modelrelease.domain.observed import Evidence

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelrelease.domain.observed import BuildResult, Mirror, Protocol, Slot
-from modelrelease.domain.status import Status
+from modelrelease.domain.status import Status, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +91,13 @@ class Announce:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One decision."""
+    """One decision. `judged` are the verdicts of this look, whether or not they are worth a write."""
 
     status: Status
     wants: tuple[Want, ...] = ()
     announce: tuple[Announce, ...] = ()
     wake_at: datetime | None = None
+    judged: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

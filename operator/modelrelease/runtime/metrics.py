@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from modelrelease.adapters.kinds import Manifest
+from modelrelease.runtime.judged import Judged
 from modelrelease.runtime.queue import WorkQueue
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -38,6 +39,8 @@ class Metrics:
             ["kind", "verb", "result"],
             registry=self.registry,
         )
+        self.judged = Judged()
+        self.registry.register(self.judged)
         self._transitions = Counter(
             "modelrelease_transitions", "Phases that releases came to.", [*_WHO, "phase"], registry=self.registry
         )

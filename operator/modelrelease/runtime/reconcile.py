@@ -6,13 +6,14 @@ evidence was last read, when to try a refused write again). A restart loses no m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from modelrelease.adapters.kinds import Manifest
 from modelrelease.domain import codec
 from modelrelease.domain.decide import decide
+from modelrelease.domain.status import Verdict
 from modelrelease.runtime.apply import Applier
 from modelrelease.runtime.malformed import stalled
 from modelrelease.runtime.observe import Observer
@@ -23,6 +24,10 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _nobody(key: Key, verdicts: Sequence[Verdict]) -> None:
+    """Tell nobody what a look has shown."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reconciler:
     """Brings releases towards what they should be."""
@@ -31,6 +36,7 @@ class Reconciler:
     observer: Observer
     applier: Applier
     clock: Callable[[], datetime] = _now
+    tell: Callable[[Key, Sequence[Verdict]], None] = _nobody
     _checked: dict[Key, datetime] = field(default_factory=dict)
 
     async def reconcile(self, key: Key) -> datetime | None:
@@ -55,6 +61,8 @@ class Reconciler:
             await self._stall(release, str(error), now)
             return None
         plan = decide(observed, now)
+        if plan.judged or plan.status.candidate is None:
+            self.tell(key, plan.judged)
         written = await self.applier.apply(release, observed, plan, now=now)
         if observed.evidence is not None:
             self._checked[key] = observed.evidence.end
@@ -72,5 +80,6 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._checked.pop(key, None)
+        self.tell(key, ())
         self.observer.golden.forget(key)
         self.applier.forget(key)

@@ -40,7 +40,7 @@ async def production(config: Config, kube: Kube, metrics: Metrics) -> AsyncItera
             routes=Routes(store=store, gateway=gateway),
             config=RenderConfig(puller_image=config.puller_image),
         )
-        return Reconciler(store=store, observer=observer, applier=applier)
+        return Reconciler(store=store, observer=observer, applier=applier, tell=metrics.judged.tell)
 
     try:
         yield make
