@@ -221,13 +221,27 @@ class CustomCount:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Inputs that both versions answered, drawn from live requests, never twice the same; ties count in `count` only."""
+
+    count: float
+    worse: float  # where the candidate's answer was the worse one
+    better: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One arm's counts in a stretch of time; `latency` holds (upper bound in ms, cumulative count)."""
+    """One arm's counts in a stretch of time; `latency` holds (upper bound in ms, cumulative count).
+
+    `classes` counts the answers by predicted class; `pairs` is in the candidate's or the shadow's arm.
+    """
 
     requests: float = 0.0
     failures: float = 0.0
     latency: tuple[tuple[float, float], ...] = ()
     custom: tuple[CustomCount, ...] = ()
+    classes: tuple[tuple[str, float], ...] = ()
+    pairs: Pairs | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 
 import numpy
+from numpy.typing import NDArray
 
 from modelrelease.domain.analysis.kernel import Array
 
@@ -55,10 +56,11 @@ def kappa_between(x: Array, n: Array) -> Array:
     scale = (processes / (processes - 1.0)) ** 0.5  # a deviation from a mean that it is part of is smaller
     power = _periodogram(numpy.where(known, scale * (ratio - common), 0.0)).mean(axis=1)
     floor = _binomial(n).mean(axis=0)
-    return _mean_noise(power, first=0, length=len(x), floor=floor, spread=level, repeats=processes - 1.0) / processes
+    noise = _mean_noise(power, first=0, length=len(x), floor=floor, spread=level, repeats=processes - 1.0)
+    return numpy.asarray(noise / processes)
 
 
-def _series(x: Array, n: Array) -> tuple[Array, Array, Array]:
+def _series(x: Array, n: Array) -> tuple[Array, NDArray[numpy.bool_], Array]:
     """Return the windows' ratios without outliers, where there are any, and the whole ratio."""
     known = n >= 1.0
     level = numpy.clip((x.sum(axis=0) + 0.5) / (n.sum(axis=0) + 1.0), 1e-6, 1.0 - 1e-6)
@@ -76,7 +78,7 @@ def _binomial(n: Array) -> Array:
     return numpy.asarray((known / numpy.maximum(n, 1.0)).sum(axis=0) / numpy.maximum(known.sum(axis=0), 1.0))
 
 
-def _detrended(series: Array, known: Array) -> Array:
+def _detrended(series: Array, known: NDArray[numpy.bool_]) -> Array:
     """Return what a polynomial in time leaves of a series (T, ...); unknown windows leave nothing."""
     time = numpy.linspace(-1.0, 1.0, len(series))
     basis, _ = numpy.linalg.qr(numpy.vander(time, _TREND + 1))

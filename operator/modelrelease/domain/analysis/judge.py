@@ -12,12 +12,14 @@ from datetime import datetime
 
 import numpy
 
-from modelrelease.domain.analysis import buckets, budget, dispersion, portfolio
+from modelrelease.domain.analysis import buckets, budget, dispersion, drift, portfolio
 from modelrelease.domain.analysis.exposure import Exposure
 from modelrelease.domain.analysis.kernel import Counts
 from modelrelease.domain.analysis.lanes import Lanes, next_step
 from modelrelease.domain.analysis.metrics import Metric, lanes, metrics
 from modelrelease.domain.analysis.pack import MIRRORED, Carried, empty, fitted, pack, unpack
+from modelrelease.domain.analysis.paired import fold as fold_pairs
+from modelrelease.domain.analysis.paired import restarted, sound
 from modelrelease.domain.analysis.reading import Look, counted, read
 from modelrelease.domain.analysis.report import is_amber, report, unreadable
 from modelrelease.domain.observed import Arm, Block, Evidence, History
@@ -56,6 +58,7 @@ def enter(*, policy: Analysis, state: AnalysisState, at: datetime) -> AnalysisSt
         memory=next_step(carried.memory),
         tally=numpy.zeros_like(carried.tally),
         split=(0.0, 0.0),
+        paired=restarted(carried.paired),
     )
     return replace(state, until=at, state=pack(carried))
 
@@ -80,10 +83,10 @@ def judge(
     except ValueError as error:
         said = f"{error}: retry the release to begin its analysis anew"
         return unreadable(known, evidence, said), state
-    look = read(known, blocks, unheard=unheard)
+    look = read(known, blocks, unheard=unheard, problems={n: p.message for n, p in evidence.problems.items()})
     carried = _fitted(carried, known, shadowed=look.shadowed)
     contract = lanes(known, sources=len(carried.names) // len(known))
-    carried = _folded(contract, carried, look)
+    carried = _answers(_folded(contract, carried, look), blocks)
     carried = _proven(contract, carried, exposure)
     verdicts = report(
         policy=policy, known=known, contract=contract, carried=carried, look=look, evidence=evidence, exposure=exposure
@@ -146,9 +149,7 @@ def _fitted(carried: Carried, known: Sequence[Metric], *, shadowed: bool) -> Car
         return fit
     count, memory = len(live), fit.memory
     half = 0.5 * memory.fail_cash[:count]
-    copied = {
-        name: numpy.concatenate((getattr(memory, name)[:count],) * 2) for name in ("noise", "floor")
-    }
+    copied = {name: numpy.concatenate((getattr(memory, name)[:count],) * 2) for name in ("noise", "floor")}
     averages = memory.averages.copy()
     averages[count:, :4] = averages[:count, :4]  # stable's
     opened = replace(memory, fail_cash=numpy.concatenate((half, half)), averages=averages, **copied)
@@ -168,6 +169,18 @@ def _folded(contract: Lanes, carried: Carried, look: Look) -> Carried:
     )
     split = (carried.split[0] + look.requests[0], carried.split[1] + look.requests[1])
     return replace(carried, memory=memory, tally=tally, excess=excess, split=split)
+
+
+def _answers(carried: Carried, blocks: Sequence[Block]) -> Carried:
+    """Fold what is known of single answers: pairs and classes, from the live arm and the mirror's."""
+    paired, classes = carried.paired, carried.classes
+    for block in blocks:
+        for arm in (block.candidate, block.shadow):
+            if arm.pairs is not None and sound(arm.pairs):
+                paired = fold_pairs(paired, arm.pairs)
+        answered = block.shadow if block.shadow.classes else block.candidate
+        classes = drift.fold(classes, stable=block.stable, candidate=answered)
+    return replace(carried, paired=paired, classes=classes)
 
 
 def _proven(contract: Lanes, carried: Carried, exposure: Exposure) -> Carried:

@@ -20,6 +20,7 @@ from modelrelease.domain.spec import Analysis, CustomMetric
 
 ERRORS, OBJECTIVE = "error-ratio", "error-objective"
 FAIL_SHARE = 0.25  # of the margin, where the FAIL line is
+PAIRS_WEIGHT = 0.05  # of pairs of answers, which are few and say much
 ERROR_WEIGHT = 0.6  # of the errors in the mean of the e-values, where there are other metrics
 
 
@@ -59,7 +60,7 @@ def metrics(policy: Analysis, bounds: Iterable[float]) -> tuple[Metric, ...]:
     frozen = tuple(bounds)
     counted = [custom for custom in policy.metrics if custom.value is None]
     groups = 1 + len(counted)  # latency is a group even before its bounds are known
-    errors, other = ERROR_WEIGHT, (1.0 - ERROR_WEIGHT) / groups
+    errors, other = ERROR_WEIGHT, (1.0 - ERROR_WEIGHT - PAIRS_WEIGHT) / groups
     objective = policy.error_rate.objective
     found = [
         Metric(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -31,12 +31,15 @@ def counted(metric: Metric, arm: Arm) -> tuple[float, float]:
         return 0.0, 0.0
 
 
-def read(known: Sequence[Metric], blocks: Sequence[Block], *, unheard: int = 0) -> Look:
+def read(
+    known: Sequence[Metric], blocks: Sequence[Block], *, unheard: int = 0, problems: Mapping[str, str] | None = None
+) -> Look:
     """Return the counts of blocks. A metric whose counts make no sense in a block counts nothing in it.
 
-    The first `unheard` blocks chose the latency bounds and are no evidence about them.
+    The first `unheard` blocks chose the latency bounds and are no evidence about them. `problems`
+    are those that are known already.
     """
-    problems: dict[str, str] = {}
+    problems = dict(problems or {})
     rows = [_row(known, block, problems, heard=place >= unheard) for place, block in enumerate(blocks)]
     table = numpy.array(rows, dtype=float).reshape(len(blocks), 2 * len(known), 4)
     shadowed = any(block.shadow.requests > 0 for block in blocks)
@@ -54,13 +57,14 @@ _NOTHING = (0.0, 0.0, 0.0, 0.0)
 
 
 def _row(known: Sequence[Metric], block: Block, problems: dict[str, str], *, heard: bool) -> list[tuple[float, ...]]:
-    live, mirrored = [], []
+    live: list[tuple[float, ...]] = []
+    mirrored: list[tuple[float, ...]] = []
     for metric in known:
         if metric.latency and not heard:
             live.append(_NOTHING)
             mirrored.append(_NOTHING)
             continue
-        found = {}
+        found: dict[str, tuple[float, float]] = {}
         for name, arm in (("stable", block.stable), ("the candidate", block.candidate), ("the mirror", block.shadow)):
             try:
                 found[name] = metric.count(arm)

@@ -23,6 +23,8 @@ def values(metric: CustomMetric, *, evidence: Evidence) -> Verdict:
         threshold=metric.threshold,
         query=metric.value or "",
     )
+    if (problem := evidence.problems.get(metric.name)) is not None:
+        return replace(known, verdict=VerdictValue.ERROR, message=problem.message)
     if found is None or found.total <= 0:
         return known
     if not math.isfinite(found.bad) or metric.threshold is None:
