@@ -68,7 +68,8 @@ def _without_gaps(parts: Mapping[str, Records], *, data: Data) -> tuple[dict[str
         gaps = numpy.isnan(records.rows).reshape(len(records), -1)
         count = int(gaps.any(axis=1).sum())
         if count and data.cleaning.missing == "Fail":
-            row, column = (int(index) for index in numpy.argwhere(gaps)[0])
+            row = records.first(numpy.flatnonzero(gaps.any(axis=1)))
+            column = int(gaps[row].argmax())
             title = f"column {records.columns[column]!r}" if records.columns else f"position {column}"
             raise BadData(
                 f"{records.place(row)}, {title} is empty or NaN ({count} rows have gaps): fill it, or set "

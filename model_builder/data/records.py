@@ -47,6 +47,10 @@ class Records:
         file, number = self.places[index]
         return f"{self.files[file]}, {self.counted} {number}" if self.counted else self.files[file]
 
+    def first(self, chosen: NDArray[Any]) -> int:
+        """Of some rows the one that a person meets first."""
+        return int(min(chosen.tolist(), key=lambda index: tuple(self.places[index])))
+
     def take(self, chosen: NDArray[Any]) -> Records:
         """The chosen rows, in the given order."""
         return replace(

@@ -114,7 +114,7 @@ def without_overlap(parts: dict[str, Records], *, drop: bool) -> tuple[dict[str,
     notes = []
     found = overlap(parts)
     if found and not drop:
-        name, index, other, hit = found[0]
+        name, index, other, hit = min(found, key=lambda leak: tuple(parts[leak[0]].places[leak[1]]))
         raise BadData(
             f"{len(found)} rows stand in two parts: {parts[name].place(index)} ({name}) is {parts[other].place(hit)} "
             f"({other}), so that {other} would measure what was learned by heart: remove them, or set "
