@@ -20,8 +20,23 @@ def declare(commands: Any) -> None:  # argparse does not name the type of its su
     simulate.add_argument("-o", "--output", choices=("text", "json"), default="text", help="for people or for programs")
     simulate.set_defaults(run=_simulate)
 
+    plan = commands.add_parser("plan", help="how long a release is likely to take, and what would change that")
+    plan.add_argument("-f", "--file", required=True, metavar="FILE", help="the ModelRelease, a YAML file")
+    plan.add_argument("--requests-per-second", type=float, metavar="N", help="what stable serves today")
+    plan.add_argument("--error-ratio", type=float, default=0.0, metavar="P", help="stable's, 0.01 is 1 %% (default 0)")
+    plan.add_argument("--prometheus-url", metavar="URL", help="read today's traffic from there instead")
+    plan.add_argument("-n", "--namespace", help="the release's namespace, where the file does not say it")
+    plan.add_argument("-o", "--output", choices=("text", "json"), default="text", help="for people or for programs")
+    plan.set_defaults(run=_plan)
+
 
 def _simulate(options: argparse.Namespace) -> int:
     from modelrelease.cli.simulate import run
+
+    return run(options)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from modelrelease.cli.plan import run
 
     return run(options)

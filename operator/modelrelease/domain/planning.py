@@ -2,8 +2,9 @@
 
 Evidence is a sum of bets, so the requests that a decision takes follow from what one request
 is worth on average (Wald's approximation): the logarithm of the e-value that is needed over
-the Kullback-Leibler distance of a healthy candidate from the nearest one that is not. It is
-an expectation for steady traffic. Bursty traffic takes more by its `dispersion`.
+the Kullback-Leibler distance of a healthy candidate from the nearest one that is not. The
+median of simulated releases is there; a few take two or three times as long. Noisy traffic
+takes more, as its evidence is tempered.
 """
 
 from __future__ import annotations
@@ -97,19 +98,20 @@ def expect(
     requests_per_second: float,
     error_ratio: float,
     block: float,
-    dispersion: float = 1.0,
+    noise: float = 0.0,
 ) -> Ladder:
     """Return what is to be expected of a ladder when the candidate is as good as stable.
 
-    `error_ratio` is stable's, in 0..1; `dispersion` is how many times the variance of independent
-    requests its failures have, at least 1.
+    `error_ratio` is stable's, in 0..1; `noise` is its own, as `analysis.dispersion.kappa` measures it: a
+    block's evidence counts 1 + 2 * noise * n_s * n_c / (n_s + n_c) times less than that of independent requests.
     """
     rate = requests_per_second if 0.0 < requests_per_second < math.inf else 0.0
     ratio = min(max(error_ratio, 0.0), 1.0) if math.isfinite(error_ratio) else 0.0
     shadow_minutes, proven = None, False
     if policy.shadow is not None:
         share = policy.shadow.percent / 100.0
-        needed = dispersion * pass_requests(policy=policy, error_ratio=ratio, controls=1.0 / share)
+        tempered = 1.0 + 2.0 * noise * block * rate * share / (1.0 + share)
+        needed = tempered * pass_requests(policy=policy, error_ratio=ratio, controls=1.0 / share)
         took = policy.analysis.warmup + max(MIN_BLOCKS * block, _over(needed, share * rate))
         proven = mirrored_fully(policy) and took <= policy.shadow.duration
         shadow_minutes = min(took, policy.shadow.duration) / 60.0
@@ -117,7 +119,8 @@ def expect(
     for weight in weights:
         share = weight / 100.0
         controls = (1.0 - share) / share
-        needed = 0.0 if proven else dispersion * pass_requests(policy=policy, error_ratio=ratio, controls=controls)
+        tempered = 1.0 + 2.0 * noise * block * rate * share * (1.0 - share)
+        needed = 0.0 if proven else tempered * pass_requests(policy=policy, error_ratio=ratio, controls=controls)
         minutes.append(_step_seconds(policy, needed=needed, rate=share * rate, block=block) / 60.0)
     at_risk = weights[0] / 100.0 * rate * reaction_seconds(block)
     return Ladder(weights=weights, minutes=tuple(minutes), shadow_minutes=shadow_minutes, at_risk=at_risk)
