@@ -19,9 +19,20 @@ def due(shown: Release) -> list[tuple[str, str]]:
 
 def test_a_step_brings_a_check_and_its_deadline() -> None:
     assert due(in_stage("Step")) == [
-        ("2026-11-22T12:04:00Z", "next analysis"),
+        ("2026-11-22T12:03:30Z", "next analysis"),
+        ("2026-11-22T13:00:00Z", "without a verdict: Hold"),
         ("2026-11-22T14:00:00Z", "without progress: Rollback"),
     ]
+
+
+def test_a_young_step_has_its_least_time_ahead() -> None:
+    young = in_stage("Step", stepStartedAt="2026-11-22T12:03:00Z")
+    assert ("2026-11-22T12:06:00Z", "the least time ends") in due(young)
+
+
+def test_a_shadow_ends() -> None:
+    shown = in_stage("Shadow", step=None, stepStartedAt="2026-11-22T12:00:00Z")
+    assert ("2026-11-22T12:10:00Z", "the shadow ends") in due(shown)
 
 
 def test_a_pause_ends_when_the_step_is_old_enough() -> None:
@@ -29,7 +40,7 @@ def test_a_pause_ends_when_the_step_is_old_enough() -> None:
 
 
 def test_a_wait_that_does_not_count_has_no_deadline() -> None:
-    assert due(release()) == [("2026-11-22T12:04:00Z", "next analysis")]
+    assert "without progress: Rollback" not in [what for _, what in due(release())]
 
 
 def test_a_bake_ends() -> None:

@@ -30,15 +30,21 @@ def line(shown: Release, label: str) -> str:
 
 
 def test_a_step_shows_where_it_is_on_the_ladder() -> None:
-    steps = "steps ✔ build ─ ✔ deploy ─ ✔ 5% (10m) ─ ✔ 10% ─ ▶ 25% ─ 50% (approval) ─ 100% bake"
+    steps = "steps ✔ build ─ ✔ deploy ─ ✔ shadow ─ ✔ 5% (10m) ─ ✔ 10% ─ ▶ 25% ─ 50% (approval) ─ 99% bake"
     assert line(release(), "steps") == steps
 
 
 @pytest.mark.parametrize(
-    ("stage", "here"), [("Build", "▶ build"), ("Deploy", "✔ build ─ ▶ deploy"), ("Bake", "(approval) ─ ▶ 100% bake")]
+    ("stage", "here"),
+    [
+        ("Build", "▶ build"),
+        ("Deploy", "✔ build ─ ▶ deploy"),
+        ("Shadow", "✔ deploy ─ ▶ shadow ─ 5%"),
+        ("Bake", "(approval) ─ ▶ 99% bake"),
+    ],
 )
 def test_the_other_stages_show_on_the_ladder_too(stage: str, here: str) -> None:
-    shown = line(in_stage(stage, step=3 if stage == "Bake" else None), "steps")
+    shown = line(in_stage(stage, step=None, weight={"desired": 99 if stage == "Bake" else 0}), "steps")
     assert here in shown
     assert shown.count("▶") == 1
 
@@ -68,11 +74,33 @@ def test_a_weight_that_was_not_measured_says_so() -> None:
 
 
 def test_evidence_has_numbers_and_tells_why_it_does_not_pass() -> None:
-    shown = "\n".join(lines(release()))
-    assert "http error ratio  Pass              0.11%   0.10%  1.10%   41,210" in shown
-    assert "http latency p95  Inconclusive         12      11   16.5       30" in shown
-    assert "Inconclusive: p95 12 ms against 11 ms of stable: 30 of 50 requests" in shown
+    shown = words(release())
+    assert "error-ratio Pass 0.11% 0.10% 0.61% -1.20% to -0.80% 41.5 of 20 41,210" in shown
+    assert "latency-250ms Inconclusive 1.20% 1.10% 2.15% -20.00% to 40.00% 0.8 of 20 30" in shown
+    assert "Inconclusive: 1.20 % of requests took longer than 250 ms, 30 of at least 50" in shown
     assert "judged 3m20s ago" in shown
+
+
+def test_a_failure_shows_the_evidence_against_it() -> None:
+    failed = {**STATUS["candidate"]["verdicts"][0], "verdict": "Fail", "eValue": 3.2e9}
+    assert "over 1e6 41,210" in words(in_stage("Retreat", verdicts=[failed]))
+
+
+def test_values_and_counts_are_no_shares() -> None:
+    count = {"metric": "bad-requests", "verdict": "Pass", "message": "m", "estimate": 12.0, "threshold": 100.0}
+    value = {"metric": "queue", "verdict": "Pass", "message": "m", "estimate": 3.5, "threshold": 20.0}
+    shown = words(in_stage("Step", verdicts=[count, value]))
+    assert "bad-requests Pass 12 - 100" in shown
+    assert "queue Pass 3.5 - 20" in shown
+
+
+def test_the_shadow_and_the_control_of_the_bake_are_named() -> None:
+    assert (
+        line(in_stage("Step", mirrorStopped=None), "shadow") == "shadow copies of 75 % of the requests go to 2026.11.1"
+    )
+    assert "no copies any more: the candidate has 40 requests waiting" in line(in_stage("Step"), "shadow")
+    baking = {"weight": {"desired": 99}, "bakeEndedAt": None, "mirrorStopped": None}
+    assert line(in_stage("Bake", **baking), "control") == "control 1 % of the traffic stay on 2026.11.0"
 
 
 def test_a_wait_says_who_and_with_which_command() -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from modelrelease.cli.release import Release
 from modelrelease.domain.context import Context
+from modelrelease.domain.evidence import JUDGED, clock
 from modelrelease.domain.observed import Meta, Observed
 from modelrelease.domain.status import Candidate, Stage
 
@@ -21,7 +22,7 @@ class Due:
 
 def upcoming(release: Release, now: datetime) -> tuple[Due, ...]:
     """Return what is due, the soonest first; what should have happened already is left out."""
-    context = _context(release, now)
+    context = context_of(release, now)
     found = _removals(context)
     candidate = release.status.candidate
     if candidate is not None and candidate.stage is not Stage.RETREAT:
@@ -29,7 +30,8 @@ def upcoming(release: Release, now: datetime) -> tuple[Due, ...]:
     return tuple(sorted((due for due in found if due.at > now), key=lambda due: due.at))
 
 
-def _context(release: Release, now: datetime) -> Context:
+def context_of(release: Release, now: datetime) -> Context:
+    """Return what the operator derives its clocks from: spec and status, without any other fact."""
     meta = Meta(
         name=release.name, namespace=release.namespace, uid="", generation=release.generation, resource_version=""
     )
@@ -39,15 +41,21 @@ def _context(release: Release, now: datetime) -> Context:
 
 
 def _checks(context: Context, candidate: Candidate) -> list[Due]:
-    baking = candidate.stage is Stage.BAKE
-    started = candidate.bake_started_at if baking else candidate.step_started_at
-    if started is None or candidate.stage not in (Stage.STEP, Stage.BAKE):
+    started, rollout = clock(candidate), context.spec.rollout
+    if started is None or candidate.stage not in JUDGED:
         return []
     found = [Due(at=context.next_check(started), what="next analysis")]
-    if baking:
-        found.append(Due(at=context.after(started, context.spec.rollout.bake.duration), what="the bake ends"))
-    elif candidate.step is not None and (pause := context.pause()) is not None and pause.duration is not None:
-        found.append(Due(at=context.after(started, pause.duration), what="the pause ends"))
+    if candidate.stage is Stage.BAKE:
+        found.append(Due(at=context.after(started, rollout.bake.duration), what="the bake ends"))
+    elif candidate.stage is Stage.SHADOW and rollout.shadow is not None:
+        found.append(Due(at=context.after(started, rollout.shadow.duration), what="the shadow ends"))
+    elif candidate.step is not None:
+        policy = rollout.analysis
+        found.append(Due(at=context.after(started, policy.warmup + policy.min_duration), what="the least time ends"))
+        undecided = f"without a verdict: {policy.on_inconclusive}"
+        found.append(Due(at=context.after(started, policy.step_deadline), what=undecided))
+        if (pause := context.pause()) is not None and pause.duration is not None:
+            found.append(Due(at=context.after(started, pause.duration), what="the pause ends"))
     return found
 
 

@@ -14,7 +14,7 @@ from modelrelease.domain.status import Candidate, Stage
 FULL = 100
 _WIDTH = 40
 _PASSED, _HERE, _AHEAD = "green", "bold cyan", "dim"
-_STAGES = (Stage.BUILD, Stage.DEPLOY, Stage.STEP, Stage.BAKE)
+_STAGES = (Stage.BUILD, Stage.DEPLOY, Stage.SHADOW, Stage.STEP, Stage.BAKE)
 
 
 def ladder(release: Release) -> Text | None:
@@ -37,12 +37,15 @@ def ladder(release: Release) -> Text | None:
 def _rungs(release: Release, candidate: Candidate) -> list[tuple[str, str]]:
     here = _STAGES.index(candidate.stage)
     planned = candidate.ladder or tuple(step.weight for step in release.spec.rollout.steps)
-    rungs = [(name, _relative(place, here)) for place, name in enumerate(("build", "deploy"))]
+    shadowed = release.spec.rollout.shadow is not None or candidate.stage is Stage.SHADOW
+    early = [Stage.BUILD, Stage.DEPLOY, *([Stage.SHADOW] if shadowed else [])]
+    rungs = [(str(stage).lower(), _relative(_STAGES.index(stage), here)) for stage in early]
     for index, weight in enumerate(planned):
         at_steps = candidate.stage is Stage.STEP and candidate.step is not None
         style = _relative(index, candidate.step or 0) if at_steps else _relative(_STAGES.index(Stage.STEP), here)
         rungs.append((f"{weight}%{_pause(release.spec.rollout.steps, weight)}", style))
-    rungs.append((f"{FULL}% bake", _relative(_STAGES.index(Stage.BAKE), here)))
+    baked = candidate.weight.desired if candidate.stage is Stage.BAKE else FULL - release.spec.rollout.bake.holdback
+    rungs.append((f"{baked}% bake", _relative(_STAGES.index(Stage.BAKE), here)))
     return rungs
 
 

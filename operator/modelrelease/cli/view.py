@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from modelrelease.cli.clocks import upcoming
+from modelrelease.cli.evidence import evidence, exposure
 from modelrelease.cli.ladder import ladder, weights
 from modelrelease.cli.release import Release
 from modelrelease.domain.codec import format_duration
-from modelrelease.domain.status import Outcome, Verdict, VerdictValue
+from modelrelease.domain.status import Outcome
 
 HISTORY_SHOWN = 5
 _GOOD, _BAD, _BUSY, _QUIET, _WAIT = "green", "bold red", "cyan", "dim", "yellow"
@@ -27,12 +28,6 @@ _PHASES = {
     "Holding": _BAD,
     "Paused": _WAIT,
     "Suspended": _WAIT,
-}
-_VERDICTS = {
-    VerdictValue.PASS: _GOOD,
-    VerdictValue.FAIL: _BAD,
-    VerdictValue.INCONCLUSIVE: _WAIT,
-    VerdictValue.ERROR: _BAD,
 }
 _OUTCOMES = {Outcome.PROMOTED: _GOOD, Outcome.SUPERSEDED: _QUIET, Outcome.ABORTED: _WAIT}
 # Next to a condition of this kind, the status that means trouble.
@@ -60,6 +55,7 @@ def _lines(release: Release, now: datetime) -> Iterator[tuple[str, RenderableTyp
     if (steps := ladder(release)) is not None:
         yield from (("", ""), ("steps", steps))
     yield from weights(release)
+    yield from exposure(release, now)
     yield from _ahead(release, now)
     yield from _evidence(release, now)
     if (history := _history(release, now)) is not None:
@@ -135,29 +131,9 @@ def _command(verb: str, release: Release) -> Text:
 
 
 def _evidence(release: Release, now: datetime) -> Iterator[tuple[str, RenderableType]]:
-    candidate = release.status.candidate
-    if candidate is None or not candidate.verdicts:
-        return
-    table = _table("metric", "verdict")
-    for name in ("candidate", "stable", "limit", "samples"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for verdict in candidate.verdicts:
-        numbers = (_number(verdict, n) for n in (verdict.estimate, verdict.baseline, verdict.threshold))
-        value = Text(verdict.verdict, _VERDICTS[verdict.verdict])
-        table.add_row(verdict.metric, value, *numbers, f"{verdict.samples:,}")
-    yield from (("", ""), ("evidence", table))
-    for verdict in candidate.verdicts:
-        if verdict.verdict is not VerdictValue.PASS:
-            yield "", Text.assemble((f"{verdict.verdict}: ", _VERDICTS[verdict.verdict]), verdict.message)
-    if candidate.verdicts_at:
+    yield from evidence(release, _table("metric", "verdict"))
+    if (candidate := release.status.candidate) is not None and candidate.verdicts_at:
         yield "", Text(f"judged {since(candidate.verdicts_at, now)} ago", style=_QUIET)
-
-
-def _number(verdict: Verdict, number: float | None) -> str:
-    """Show ratios as percent; everything else as it is."""
-    if number is None:
-        return "-"
-    return f"{number:.2%}" if "ratio" in verdict.metric else f"{number:,.4g}"
 
 
 def _history(release: Release, now: datetime) -> Table | None:
