@@ -51,7 +51,7 @@ STATUS: dict[str, Any] = {
             {
                 "metric": "error-ratio",
                 "verdict": "Pass",
-                "message": "0.11 % of requests failed against 0.10 % of stable's (allowed: 0.61 %), from 41 210 requests",
+                "message": "0.11 % of requests failed against 0.10 % of stable's (allowed: 0.61 %), from 41 210",
                 "estimate": 0.0011,
                 "baseline": 0.001,
                 "threshold": 0.0061,
@@ -66,7 +66,7 @@ STATUS: dict[str, Any] = {
             {
                 "metric": "latency-250ms",
                 "verdict": "Inconclusive",
-                "message": "1.20 % of requests took longer than 250 ms against 1.10 % of stable's, from 30 requests of at least 50",
+                "message": "1.20 % of requests took longer than 250 ms, 30 of at least 50",
                 "estimate": 0.012,
                 "baseline": 0.011,
                 "threshold": 0.0215,

@@ -23,6 +23,11 @@ def lines(shown: Release, *, width: int = 110, notice: str = "") -> list[str]:
     return capture.get().splitlines()
 
 
+def words(shown: Release) -> str:
+    """Everything on a wide screen, with one space between words."""
+    return " ".join(" ".join(lines(shown, width=140)).split())
+
+
 def line(shown: Release, label: str) -> str:
     """The line that starts with a label."""
     (found,) = [text for text in lines(shown) if text.startswith(f"│ {label} ")]
