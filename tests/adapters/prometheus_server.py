@@ -22,12 +22,13 @@ from localcluster.progress import Progress
 from tests.model_builder.servers import free_ports
 
 # What is played -> pod, scrape job, address. `duplicate` is the first pod as a second job finds it, `replaced` the
-# one that has its name later.
+# one that has its name later; `honoured` tells pods and namespaces in its own labels.
 TARGETS = {
     "envoy-a": ("envoy-a", "gateways", "10.0.0.1:19001"),
     "envoy-b": ("envoy-b", "gateways", "10.0.0.2:19001"),
     "duplicate": ("envoy-a", "duplicate", "10.0.0.1:19001"),
     "replaced": ("envoy-a", "gateways", "10.0.0.3:19001"),
+    "honoured": ("", "federation", "10.0.0.4:9090"),
 }
 BOUNDS = ("0.5", "1", "5", "10", "25", "50", "100", "250", "500", "1000", "+Inf")
 STABLE, CANDIDATE, MIRROR = "/backend/0", "/backend/1", "-mirror-0"
@@ -41,9 +42,10 @@ _JOB = """
 - job_name: %(name)s
   metrics_path: /%(name)s
   track_timestamps_staleness: true
+  honor_labels: true
   static_configs:
     - targets: ["127.0.0.1:%(port)d"]
-      labels: {namespace: gateways, pod: %(pod)s, job: %(job)s, instance: "%(instance)s"}
+      labels: {namespace: gateways, pod: "%(pod)s", job: %(job)s, instance: "%(instance)s"}
 """
 
 

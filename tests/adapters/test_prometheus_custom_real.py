@@ -97,6 +97,15 @@ async def test_a_value_is_one_number_now(server: Prometheus, source: PrometheusE
     assert [(v.name, v.bad, v.total) for v in evidence.values] == [("queue", 17, 1)]
 
 
+async def test_a_value_that_is_not_there_says_nothing(
+    server: Prometheus, source: PrometheusEvidence, release: Meta
+) -> None:
+    await server.play({"envoy-a": scraped(envoy(release), events={})})
+    evidence = await read(source, release, metrics=(CustomMetric(name="m", value="nowhere", threshold=1),))
+    assert evidence.problems == {}
+    assert [(v.name, v.total) for v in evidence.values] == [("m", 0)]
+
+
 @pytest.mark.parametrize(
     ("metric", "reason", "said"),
     [
@@ -107,7 +116,6 @@ async def test_a_value_is_one_number_now(server: Prometheus, source: PrometheusE
         (counted("m", total="not_a_number"), "MetricsNotANumber", "has the value nan"),
         (CustomMetric(name="m", bad="app_bad", total="app_all"), "MetricsAmbiguous", "for stable and candidate alike"),
         (CustomMetric(name="m", value="queue_of_pods", threshold=1), "MetricsSeveral", "gives 2 numbers"),
-        (CustomMetric(name="m", value="nowhere", threshold=1), "MetricsEmpty", "has nothing for nowhere"),
         (CustomMetric(name="m", value="vector(0) / 0", threshold=1), "MetricsNotANumber", "gives nan"),
         (CustomMetric(name="m", value="sum(", threshold=1), "MetricsRefused", "HTTP 400"),
         (CustomMetric(name="m", value='x{a="$slto"}', threshold=1), "QueryInvalid", "unknown placeholder $slto"),

@@ -233,7 +233,13 @@ def _check(pairs: Mapping[str, _Pair], *, texts: Mapping[str, tuple[str, str]], 
 async def _value(reader: Reader, metric: CustomMetric, *, at: Places, end: datetime) -> CustomCount:
     names = at.get("candidate") or at["stable"]
     assert metric.value is not None
-    found = await reader.value(promql.fill(metric.value, names), at=end)
+    try:
+        found = await reader.value(promql.fill(metric.value, names), at=end)
+    except MetricsError as error:
+        if error.problem.reason != "MetricsEmpty":
+            raise
+        # No number may be the answer while there is no traffic: it says nothing, and nothing is wrong.
+        return CustomCount(name=metric.name, bad=0.0, total=0.0)
     return CustomCount(name=metric.name, bad=found, total=1.0)
 
 
