@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import http.client
+import io
 import json
 import os
 import re
@@ -18,6 +20,8 @@ from typing import IO, Any
 from model_builder.errors import StorageError
 
 _SECONDS = 60
+#: Bytes of an answer that is no blob.
+_LARGEST = 4 << 20
 _LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 
 
@@ -51,14 +55,26 @@ class Client:
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
         push: bool = False,
+        stream: bool = False,
         expected: tuple[int, ...],
     ) -> Answer:
-        """Ask, log in if that is asked for, and give the answer if its status is an expected one. StorageError."""
+        """Ask, log in if that is asked for, and give the answer if its status is an expected one. StorageError.
+
+        The body is read and closed, unless it is to be a stream.
+        """
         action = "pull,push" if push else "pull"
         answer = self._send(method, url, headers=headers, data=data, action=action)
         if answer.status == 401 and 401 not in expected:
+            answer.body.close()
             self._log_in(answer.headers.get("www-authenticate", ""), action=action)
             answer = self._send(method, url, headers=headers, data=data, action=action)
+        if stream and answer.status in expected:
+            return answer
+        try:
+            with answer.body as body:
+                answer = dataclasses.replace(answer, body=io.BytesIO(body.read(_LARGEST)))
+        except (OSError, http.client.HTTPException) as error:
+            raise self.unreachable(error) from error
         if answer.status not in expected:
             raise self._refused(answer)
         return answer
@@ -108,6 +124,7 @@ class Client:
                 told = json.loads(answer.read(1 << 20))
             self._token[action] = f"Bearer {told.get('token') or told['access_token']}"
         except urllib.error.HTTPError as error:
+            error.close()
             raise self._no_credentials() from error
         except (OSError, http.client.HTTPException, ValueError, KeyError, AttributeError) as error:
             raise self.unreachable(error) from error

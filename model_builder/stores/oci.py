@@ -57,8 +57,7 @@ class OciStore:
         tag = artifacts.folder_name(digest)
         uri = f"{self.uri.rstrip('/')}:{tag}"
         try:
-            known = Reference(repository, tag).manifest()
-            if known and all(repository.has(layer["digest"], int(layer["size"])) for layer in known["layers"]):
+            if self._is_whole(tag):
                 return uri
             with tempfile.TemporaryDirectory() as scratch:
                 manifest = self._upload(artifact, scratch=Path(scratch))
@@ -82,6 +81,15 @@ class OciStore:
             blob.unlink()
         except OSError as error:
             raise translate(error, root=self._root) from error
+
+    def _is_whole(self, tag: str) -> bool:
+        """Whether the image is there with all its blobs; one that is damaged is stored again."""
+        try:
+            known = Reference(self.reference.repository, tag).manifest()
+        except ArtifactCorrupt:
+            return False
+        blobs = [known["config"], *known["layers"]] if known else []
+        return bool(blobs) and all(self.reference.repository.has(b["digest"], int(b["size"])) for b in blobs)
 
     @property
     def _root(self) -> Path:
