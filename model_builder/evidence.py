@@ -272,12 +272,12 @@ def paired(now: NDArray[Any], before: NDArray[Any]) -> Drop:
     return Drop(rows=len(now), better=int((now & ~before).sum()), worse=int((before & ~now).sum()))
 
 
-def metric(evidence: Evidence) -> Metric:
-    """The metric with its bounds, rounded outwards to six digits."""
+def metric(evidence: Evidence, *, rows: int | None = None) -> Metric:
+    """The metric with its bounds, rounded outwards to six digits; `rows` where the evidence counts otherwise."""
     lower, upper = evidence.bounds(bounds.ALPHA)
     return Metric(
         value=rounded(evidence.value),
-        rows=evidence.rows,
+        rows=evidence.rows if rows is None else rows,
         lower=None if lower is None else math.floor(lower * 1e6) / 1e6,
         upper=None if upper is None else math.ceil(upper * 1e6) / 1e6,
         evidence=evidence,

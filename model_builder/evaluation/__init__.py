@@ -152,6 +152,7 @@ def _against_source(
     from model_builder import evidence
     from model_builder.evaluation import tokens
     from model_builder.evaluation.scores import metrics_of
+    from model_builder.evidence import Evidence
 
     now, before = final.argmax(axis=-1), source.argmax(axis=-1)
     if task is Task.TOKEN_CLASSIFICATION:
@@ -159,7 +160,11 @@ def _against_source(
         return metrics_of({"agreement": tokens.right_tokens(predicted=now, labels=judged)})
     right, was_right = now == labels, before == labels
     drops = tuple(evidence.paired(right[labels == c], was_right[labels == c]) for c in numpy.unique(labels))
-    return metrics_of({"agreement": evidence.share(now == before), "classRecallDrop": evidence.Combined(drops, max)})
+    found: dict[str, Evidence] = {
+        "agreement": evidence.share(now == before),
+        "classRecallDrop": evidence.Combined(drops, max),
+    }
+    return metrics_of(found, rows=len(labels))
 
 
 def _trade_off(metrics: Mapping[str, Metric], *, models: Mapping[str, Path], task: Task) -> list[dict[str, Any]]:

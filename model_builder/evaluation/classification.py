@@ -43,7 +43,8 @@ def score(*, probabilities: NDArray[Any], labels: NDArray[Any], classes: Sequenc
     parts |= {f"precision:{classes[c]}": evidence.share(right[predicted == c]) for c in present}
     parts |= {f"f1:{classes[c]}": part for c, part in f1s.items()}
     return Scores(
-        metrics=metrics_of(found) | {"ece": Metric(rounded(calibration.expected_error(table)), len(labels))},
+        metrics=metrics_of(found, rows=len(labels))
+        | {"ece": Metric(rounded(calibration.expected_error(table)), len(labels))},
         parts=metrics_of(parts),
         tables={
             **class_tables(predicted=predicted, labels=labels, classes=classes),

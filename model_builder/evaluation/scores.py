@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,6 @@ class Scores:
     tables: dict[str, Any] = field(default_factory=dict)
 
 
-def metrics_of(evidence: dict[str, Evidence]) -> dict[str, Metric]:
+def metrics_of(evidence: Mapping[str, Evidence], *, rows: int | None = None) -> dict[str, Metric]:
     """Metrics with bounds; what can't be computed (no rows of a class) is left out, so that a gate on it fails."""
-    return {name: metric(found) for name, found in evidence.items() if math.isfinite(found.value)}
+    return {name: metric(found, rows=rows) for name, found in evidence.items() if math.isfinite(found.value)}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BATCH = 32
 _ROUNDS, _CALLS = 5, 60
 #: A round is cut short, so that a slow model does not take minutes.
-_ROUND_SECONDS, _FEWEST_CALLS = 0.5, 4
+_ROUND_SECONDS, _FEWEST_CALLS = 0.3, 4
 _COLD_SECONDS = 300
 
 
