@@ -194,6 +194,12 @@ def _warnings(policy: Rollout, ladder: Ladder) -> Iterator[str]:
             f"at {_weights(tuple(slow))} the evidence is likely to take longer than analysis.stepDeadline "
             f"({limit:g} min); then onInconclusive applies: {policy.analysis.on_inconclusive}"
         )
+    proof = ladder.proof_minutes
+    if proof is not None and policy.shadow is not None and 60 * proof > policy.shadow.duration:
+        yield (
+            f"the shadow ends before it has proven the candidate, which takes {_minutes(proof)}: "
+            "with a longer shadow.duration the steps need no proof of their own"
+        )
     if ladder.at_risk > policy.analysis.bad_request_budget and ladder.weights[0] > WEIGHTS[0]:
         yield f"the first step of {ladder.weights[0]} % risks more than analysis.badRequestBudget: begin lower"
 

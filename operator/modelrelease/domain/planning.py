@@ -27,8 +27,8 @@ PROVEN_GROWTH = 10  # where a full mirror has shown the candidate all the load b
 PASS_EVIDENCE = math.log(1.0 / 0.05 / 0.8)
 MIN_BLOCKS = 3
 
-# The tails at which latency is watched, where their bounds are bucket bounds at p90 and p99.
-LATENCY_TAILS = (0.1, 0.01)
+# The shares of slow requests that latency is watched by: the next bucket bounds after p90 and p99.
+LATENCY_TAILS = (0.1, 0.005)
 
 _BISECTIONS = 60
 _NOTHING = 1e-12  # evidence of a request: less is rounding
@@ -38,13 +38,15 @@ _NOTHING = 1e-12  # evidence of a request: less is rounding
 class Ladder:
     """Weights in percent and what is to be expected of each step in minutes; infinite without traffic.
 
-    `shadow_minutes` is how long the mirror runs before the first step, None where there is none.
+    `shadow_minutes` is how long the mirror runs before the first step, None where there is none, and
+    `proof_minutes` how long a full one would have to run to prove the candidate for every step.
     `at_risk` are the requests that a candidate which fails them all takes with it before it is stopped.
     """
 
     weights: tuple[int, ...]
     minutes: tuple[float, ...]
     shadow_minutes: float | None = None
+    proof_minutes: float | None = None
     at_risk: float = 0.0
 
     @property
@@ -107,7 +109,7 @@ def expect(
     """
     rate = requests_per_second if 0.0 < requests_per_second < math.inf else 0.0
     ratio = min(max(error_ratio, 0.0), 1.0) if math.isfinite(error_ratio) else 0.0
-    shadow_minutes, proven = None, False
+    shadow_minutes, proof_minutes, proven = None, None, False
     if policy.shadow is not None:
         share = policy.shadow.percent / 100.0
         tempered = 1.0 + 2.0 * noise * block * rate * share / (1.0 + share)
@@ -115,21 +117,28 @@ def expect(
         took = policy.analysis.warmup + max(MIN_BLOCKS * block, _over(needed, share * rate))
         proven = mirrored_fully(policy) and took <= policy.shadow.duration
         shadow_minutes = min(took, policy.shadow.duration) / 60.0
+        proof_minutes = took / 60.0 if mirrored_fully(policy) else None
     minutes = []
     for weight in weights:
         share = weight / 100.0
-        controls = (1.0 - share) / share
         tempered = 1.0 + 2.0 * noise * block * rate * share * (1.0 - share)
-        needed = 0.0 if proven else tempered * pass_requests(policy=policy, error_ratio=ratio, controls=controls)
-        minutes.append(_step_seconds(policy, needed=needed, rate=share * rate, block=block) / 60.0)
+        needed = 0.0 if proven else tempered * pass_requests(policy=policy, error_ratio=ratio, controls=1 / share - 1)
+        least = _over(max(needed, policy.analysis.min_requests), share * rate)
+        minutes.append(_step_seconds(policy, least=least, block=block) / 60.0)
     at_risk = weights[0] / 100.0 * rate * reaction_seconds(block)
-    return Ladder(weights=weights, minutes=tuple(minutes), shadow_minutes=shadow_minutes, at_risk=at_risk)
+    return Ladder(
+        weights=weights,
+        minutes=tuple(minutes),
+        shadow_minutes=shadow_minutes,
+        proof_minutes=proof_minutes,
+        at_risk=at_risk,
+    )
 
 
-def _step_seconds(policy: Rollout, *, needed: float, rate: float, block: float) -> float:
-    """Return how long a step takes from the gateway's word on, in whole blocks after the warm-up."""
+def _step_seconds(policy: Rollout, *, least: float, block: float) -> float:
+    """Return how long a step takes that counts for `least` seconds: in whole blocks, after the warm-up."""
     analysis = policy.analysis
-    least = max(analysis.min_duration, MIN_BLOCKS * block, _over(max(needed, analysis.min_requests), rate))
+    least = max(analysis.min_duration, MIN_BLOCKS * block, least)
     # The last block is final when the scrape after it has come.
     return analysis.warmup + (block * math.ceil(least / block) + block if math.isfinite(least) else math.inf)
 
