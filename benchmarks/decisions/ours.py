@@ -141,7 +141,7 @@ def _begin(setup: _Setup, full: Simulated) -> _State:
         noise=numpy.tile(noise, (1, wide)),
         floor=dispersion.SHORT_FLOOR if short else 1.0,
     )
-    memory = replace(memory, slow_x=numpy.tile(x.sum(axis=0), (1, wide)), slow_n=numpy.tile(n.sum(axis=0), (1, wide)))
+    memory = memory.with_history(*(numpy.tile(part.sum(axis=0), (1, wide)) for part in (x, n)))
     if wide > 1:
         memory = replace(memory, fail_cash=0.5 * memory.fail_cash)
     zero = numpy.zeros(runs)
@@ -236,7 +236,7 @@ def _decide(setup: _Setup, state: _State, ledger: Ledger, *, scrape: int) -> _St
 
 def _budget(setup: _Setup, state: _State) -> Floats:
     memory, share = state.memory, numpy.maximum(_weight(setup, state), 1e-6)
-    base = (memory.slow_x[:, 0] + 0.5) / (memory.slow_n[:, 0] + 1.0)
+    base = memory.base[:, 0]
     line = (float(setup.contract.fail.a[0]), float(setup.contract.fail.r[0]))
     most = float(setup.spec.analysis.bad_request_budget)
     ratios = share / (1.0 - share)
