@@ -12,6 +12,7 @@ import math
 from modelrelease.domain.analysis.kernel import Counts
 
 FALSE_STOP = 0.001
+EXCURSIONS = 30.0  # how often the excess of a long step rises from 0 anew
 
 
 def fold(excess: float, *, counts: Counts, line: tuple[float, float], noise: tuple[float, float]) -> float:
@@ -32,11 +33,12 @@ def limit(*, budget: float, base: float, line: tuple[float, float], ratio: float
     """Return the excess at which to stop; `ratio` is candidate requests per stable request.
 
     The excess of an equal candidate is a random walk of drift `-(a + (r - 1) p)` and variance
-    `p (1 - p) (1 + ratio)` per request: it ever reaches B with probability exp(-2 drift B / variance).
+    `p (1 - p) (1 + ratio)` per request: each time it leaves 0 it reaches B before it returns with a
+    probability below exp(-2 drift B / variance).
     """
     a, r = line
     drift = a + (r - 1.0) * base
     if drift <= 0.0:
         return math.inf
-    least = math.log(1.0 / FALSE_STOP) * base * (1.0 - base) * (1.0 + ratio) / (2.0 * drift)
+    least = math.log(EXCURSIONS / FALSE_STOP) * base * (1.0 - base) * (1.0 + ratio) / (2.0 * drift)
     return max(budget, least)

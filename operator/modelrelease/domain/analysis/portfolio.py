@@ -41,6 +41,8 @@ START_FAIL, START_PASS = 0.7, 1.0  # invested in the first block; the rest is fo
 HAZARD = 1.0 / 60.0  # of the remaining cash, invested in each later block
 HEDGE = 0.9  # one block can lose at most ln 10: a shared outage burns little
 LEAST_BLOCKS = 3  # no single scrape decides
+NOISY, LEAST_NOISY_BLOCKS = 2.0, 6  # phi from which one burst of noise may span several blocks; against only
+WINNING = 0.75
 MOST_WEALTH = 1e30  # far beyond every threshold; keeps sums finite
 _PRIOR = (0.5, 50.0)  # bad and all requests of the base ratio before anything is known: 1 %
 _LEAST = 1e-6  # no guess is below
@@ -121,6 +123,7 @@ def _growth(lanes: Lanes, memory: Memory, played: Played) -> Array:
     n_s, n_c = played.counts.n_s, played.counts.n_c
     phi = tempering(memory.noise, memory.floor, n_s=n_s, n_c=n_c)
     log_cap = numpy.where(against, *(numpy.log(cap)[..., None] for cap in caps(lanes)))
+    log_cap = numpy.where((phi > NOISY)[..., None] & against, log_cap * LEAST_BLOCKS / LEAST_NOISY_BLOCKS, log_cap)
     tempered = numpy.exp(numpy.minimum(value / phi[..., None], log_cap + 1.0))
     grown: Array = numpy.minimum((1.0 - HEDGE) + HEDGE * tempered, numpy.exp(log_cap))
     return grown
@@ -132,9 +135,12 @@ def tempering(noise: Array, floor: Array, *, n_s: Array, n_c: Array) -> Array:
 
 
 def caps(lanes: Lanes) -> tuple[Array, Array]:
-    """Return the most that one block may multiply a bet of FAIL and of PASS by, so that no few blocks decide."""
-    fail = (1.0 / (lanes.alpha * lanes.weight * START_FAIL)) ** (1.0 / LEAST_BLOCKS)
-    accept = numpy.full_like(fail, (1.0 / (lanes.beta * START_PASS)) ** (1.0 / LEAST_BLOCKS))
+    """Return the most that one block may multiply a bet of FAIL and of PASS by, so that fewer blocks decide nothing.
+
+    That many blocks do decide where bets with `WINNING` of the stakes win all they may.
+    """
+    fail = (1.0 / (lanes.alpha * lanes.weight * START_FAIL * WINNING)) ** (1.0 / LEAST_BLOCKS)
+    accept = numpy.full_like(fail, (1.0 / (lanes.beta * START_PASS * WINNING)) ** (1.0 / LEAST_BLOCKS))
     return fail, accept
 
 
