@@ -312,3 +312,22 @@ async def test_another_release_whose_name_matches_as_a_pattern_is_not_counted(
     evidence = await read(source, release)
     assert evidence.error is not None
     assert evidence.error.reason == "MetricsEmpty"
+
+
+async def test_a_hundred_releases_that_look_at_once_are_two_queries(server: Prometheus, release: Meta) -> None:
+    releases = [replace(release, name=f"{release.name}-n{number}") for number in range(100)]
+    pods = [envoy(one) for one in releases]
+
+    def served() -> None:
+        for number, pod in enumerate(pods):
+            pod.serve(CANDIDATE, number, code_class=5 if number % 2 else 2)
+
+    await server.play({"envoy-a": scraped(*pods, events={70: served})})
+    told: list[tuple[int, str]] = []
+    source = PrometheusEvidence(PrometheusClient(server.url), told=lambda looks, result: told.append((looks, result)))
+    found = await asyncio.gather(*(read(source, one) for one in releases))
+    await source.close()
+    assert told == [(100, "success"), (100, "success")]
+    for number, evidence in enumerate(found):
+        assert requests(evidence) == [0, number, 0, 0, 0]
+        assert failures(evidence) == [0, number if number % 2 else 0, 0, 0, 0]
