@@ -8,6 +8,7 @@ from localcluster.demo.settings import STEPS, Settings
 
 # On two cores, with everything built and cached.
 _CLUSTER_S, _OPERATOR_S, _BUILD_S, _START_S, _SETTLE_S = 45.0, 20.0, 30.0, 20.0, 15.0
+_STEP_S = 15.0  # three blocks of evidence, and a look
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,8 @@ class Act:
 
 def acts(settings: Settings) -> tuple[Act, ...]:
     """Return the acts in order."""
-    interval = float(settings.interval)
-    climb = len(STEPS) * interval + max(float(settings.bake), interval)
+    step = max(_STEP_S, float(settings.interval))
+    climb = len(STEPS) * step + max(float(settings.bake), step)
     return (
         Act(key="cluster", title="a real Kubernetes comes up", expected=_CLUSTER_S),
         Act(key="operator", title="the operator moves in, under its own rights", expected=_OPERATOR_S),
@@ -56,7 +57,7 @@ def acts(settings: Settings) -> tuple[Act, ...]:
         Act(
             key="v4",
             title="v4 passes its gates, fails in production, is rolled back",
-            expected=2 * _BUILD_S + _START_S + interval + _SETTLE_S,
+            expected=2 * _BUILD_S + _START_S + step + _SETTLE_S,
             version=V4,
             checks=told.rolled_back(V4.name, stable=V2.name),
         ),

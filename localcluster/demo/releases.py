@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
-from localcluster.demo.settings import CLAIM, GRPC_HOST, HOLDBACK, HTTP_HOST, MODEL, NAMESPACE, RELEASE, STEPS, Settings
+from localcluster.demo.settings import (
+    CLAIM,
+    GRPC_HOST,
+    HOLDBACK,
+    HTTP_HOST,
+    MIN_REQUESTS,
+    MODEL,
+    NAMESPACE,
+    RELEASE,
+    STEPS,
+    Settings,
+)
 
 Object = dict[str, Any]
 
@@ -90,11 +101,11 @@ def release(*, version: Version, settings: Settings) -> Object:
                     "interval": f"{settings.interval}s",
                     "warmup": "1s",
                     "minDuration": "2s",
-                    "minRequests": settings.min_requests,
+                    "minRequests": MIN_REQUESTS,
                     # A minute's demo can't prove what production has hours for, and everything shares a few
                     # cores here, builds included: wide margins take few requests.
-                    "errorRate": {"maxIncrease": 0.1},
-                    "latency": {"maxIncrease": 0.4},
+                    "errorRate": {"maxIncrease": 0.2},
+                    "latency": {"maxIncrease": 0.6},
                 },
                 "bake": {"duration": f"{settings.bake}s", "holdback": HOLDBACK},
                 "scaleDownDelay": "5s",

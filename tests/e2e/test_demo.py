@@ -37,7 +37,7 @@ def play(cluster: Cluster, *options: str) -> subprocess.CompletedProcess[str]:
 def test_every_act_ends_as_told_and_nothing_is_lost(full_cluster: Cluster, tmp_path: Path) -> None:
     for image in IMAGES:
         full_cluster.load(image)
-    done = play(full_cluster, "--interval", "10", "--bake", "10", "--out", str(tmp_path))
+    done = play(full_cluster, "--interval", "3", "--bake", "10", "--out", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     numbers = json.loads((tmp_path / "demo.json").read_text())
     assert numbers["ok"]
