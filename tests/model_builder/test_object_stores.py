@@ -73,7 +73,8 @@ def test_an_upload_that_was_cut_off_is_completed_without_sending_again_what_is_t
 ) -> None:
     folder, digest = make_artifact(tmp_path / "artifact")
     store = open_store(uri(bucket))
-    upload, sent = Bucket.upload, []
+    upload = Bucket.upload
+    sent: list[str] = []
 
     def counted(self: Bucket, path: Path, *, key: str) -> None:
         if len(sent) == 2:
@@ -88,9 +89,13 @@ def test_an_upload_that_was_cut_off_is_completed_without_sending_again_what_is_t
     assert len(keys(bucket)) == 2
     assert not any(key.endswith(artifacts.MANIFEST) for key in keys(bucket))
     again: list[str] = []
-    with monkeypatch.context() as patch:
-        patch.setattr(Bucket, "upload", lambda self, path, *, key: (again.append(key), upload(self, path, key=key))[1])
-        store.put(artifact=folder, digest=digest)
+
+    def recorded(self: Bucket, path: Path, *, key: str) -> None:
+        again.append(key)
+        upload(self, path, key=key)
+
+    monkeypatch.setattr(Bucket, "upload", recorded)
+    store.put(artifact=folder, digest=digest)
     assert not set(again) & set(sent)
     assert len(keys(bucket)) == len(artifacts.scan(folder)) + 1
 

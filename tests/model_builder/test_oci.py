@@ -239,7 +239,8 @@ def test_an_upload_goes_on_where_the_registry_says_that_it_got_to(
     (tmp_path / "blob").write_bytes(content)
     repository = Reference.parse(f"oci://{registry}/resume", where="test").repository
     monkeypatch.setattr(oci, "_CHUNK", 300)
-    ask, lost = oci_http.Client.ask, []
+    ask = oci_http.Client.ask
+    lost: list[str] = []
 
     def losing(self: oci_http.Client, method: str, url: str, **rest: Any) -> oci_http.Answer:
         answer = ask(self, method, url, **rest)
