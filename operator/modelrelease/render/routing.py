@@ -133,12 +133,15 @@ def grpc_route(
         spec=spec,
         hosts=spec.traffic.gateway.grpc,
         matches=[{"method": {"type": "Exact", "service": _GRPC_SERVICE, "method": method}} for method in _GRPC_METHODS],
-        backends=_backends(
-            meta=meta,
-            port=GRPC_PORT,
-            revisions=(stable_revision, candidate_revision) if gateway_filters else None,
-            candidate_ppm=candidate_ppm,
-        ),
+        backends=[
+            *_backends(
+                meta=meta,
+                port=GRPC_PORT,
+                revisions=(stable_revision, candidate_revision) if gateway_filters else None,
+                candidate_ppm=candidate_ppm,
+            ),
+            *_mirrored_to(meta=meta, port=GRPC_PORT, mirror=mirror),
+        ],
         filters=_mirror_filter(meta=meta, port=GRPC_PORT, mirror=mirror),
         intent=intent,
     )
@@ -148,7 +151,7 @@ def candidate_ppm(route: Mapping[str, Any]) -> int | None:
     """Return the candidate slot's share of a live route, in parts per million, rounded up.
 
     None where the rules were edited so that they no longer are one rule with our two backends,
-    and at most a mirror of ours.
+    and at most a mirror of ours with the backend without weight that goes with it.
     """
     name, namespace = route["metadata"]["name"], route["metadata"]["namespace"]
     rules = route["spec"].get("rules") or []
@@ -158,10 +161,12 @@ def candidate_ppm(route: Mapping[str, Any]) -> int | None:
     found = [
         (backend.get("kind", "Service"), backend.get("namespace", namespace), backend["name"]) for backend in backends
     ]
-    ours = [("Service", namespace, naming.service(name, slot)) for slot in (Slot.STABLE, Slot.CANDIDATE)]
-    if found != ours:
+    slots = (Slot.STABLE, Slot.CANDIDATE, *((Slot.PREVIEW,) if len(backends) > 2 else ()))
+    if found != [("Service", namespace, naming.service(name, slot)) for slot in slots]:
         return None
-    stable, candidate = (backend.get("weight", 1) for backend in backends)
+    stable, candidate, *rest = (backend.get("weight", 1) for backend in backends)
+    if any(rest):
+        return None
     total = stable + candidate
     return -(-candidate * PPM // total) if total else None
 
@@ -252,3 +257,16 @@ def _mirror_filter(*, meta: Meta, port: int, mirror: Mirror | None) -> list[Mani
         )
     backend = {"group": "", "kind": "Service", "name": naming.service(meta.name, mirror.slot), "port": port}
     return [{"type": _MIRROR, "requestMirror": {"backendRef": backend, "percent": mirror.percent}}]
+
+
+def _mirrored_to(*, meta: Meta, port: int, mirror: Mirror | None) -> list[Manifest]:
+    """Return the preview slot as a backend without any weight, where copies go there.
+
+    Envoy Gateway up to 1.9.1 looks for the Services of a GRPCRoute among backends only: a mirror to
+    another one is an error to it, and every call is answered with 500. A backend without weight has
+    no cluster, so that nothing is made or removed.
+    """
+    if mirror is None or mirror.slot is not Slot.PREVIEW:
+        return []
+    name = naming.service(meta.name, Slot.PREVIEW)
+    return [{"group": "", "kind": "Service", "name": name, "port": port, "weight": 0}]
