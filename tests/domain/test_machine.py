@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from modelrelease.domain import commands, naming
 from modelrelease.domain.commands import Verb
 from modelrelease.domain.observed import FLOOR_PPM, PPM, Observed, Slot
+from modelrelease.domain.spec import Bake, Shadow
 from modelrelease.domain.status import Stage
 
 from tests.domain.world import World, a_spec
@@ -24,7 +25,10 @@ from tests.domain.world import World, a_spec
 DEPTH = 600 if os.environ.get("MODELRELEASE_DEEP") else 25
 
 VERSIONS = st.sampled_from(["1", "2", "3"])
-LADDERS = st.sampled_from([(5, 25), (10,), (1, 2, 50), (30, 60)])
+LADDERS = st.sampled_from([(5, 25), (10,), (1, 2, 50), (30, 60), ()])
+SHADOWS = st.sampled_from([None, None, Shadow(duration=120), Shadow(percent=30, duration=0)])
+BAKES = st.sampled_from([Bake(duration=120), Bake(duration=60, holdback=5), Bake(duration=60, holdback=0, mirror=50)])
+QUALITIES = st.sampled_from(["good", "bad", "worse", "quiet", "astray", "error"])
 
 
 class Releases(RuleBasedStateMachine):
@@ -88,9 +92,20 @@ class Releases(RuleBasedStateMachine):
     def wait(self, seconds: int) -> None:
         self.world.advance(seconds)
 
-    @rule(version=VERSIONS, quality=st.sampled_from(["good", "bad", "quiet", "error"]))
+    @rule(version=VERSIONS, quality=QUALITIES)
     def behave(self, version: str, quality: str) -> None:
         self.world.quality[naming.revision(a_spec(version))] = quality
+
+    @rule(version=VERSIONS, wrong=st.booleans(), saturated=st.booleans())
+    def answer(self, version: str, wrong: bool, saturated: bool) -> None:
+        """Golden requests go wrong or right again, copies are too many or not."""
+        self.world.golden[naming.revision(a_spec(version))] = "wrong" if wrong else "right"
+        self.world.saturated = saturated
+
+    @rule()
+    def forget(self) -> None:
+        """Another process takes over: it has looked at nothing yet."""
+        self.world.checked = None
 
     @rule(version=VERSIONS)
     def lose_pods(self, version: str) -> None:
@@ -101,9 +116,9 @@ class Releases(RuleBasedStateMachine):
 
     # People
 
-    @rule(version=VERSIONS, ladder=LADDERS, suspend=st.booleans())
-    def edit(self, version: str, ladder: tuple[int, ...], suspend: bool) -> None:
-        self.world.edit(replace(a_spec(version, steps=ladder), suspend=suspend))
+    @rule(version=VERSIONS, ladder=LADDERS, shadow=SHADOWS, bake=BAKES, suspend=st.booleans())
+    def edit(self, version: str, ladder: tuple[int, ...], shadow: Shadow | None, bake: Bake, suspend: bool) -> None:
+        self.world.edit(replace(a_spec(version, steps=ladder, shadow=shadow, bake=bake), suspend=suspend))
 
     @rule(verb=st.sampled_from(list(Verb)))
     def order(self, verb: Verb) -> None:
@@ -154,6 +169,8 @@ class Releases(RuleBasedStateMachine):
             return
         world = self.world
         world.quality.clear()
+        world.golden.clear()
+        world.saturated = False
         world.edit(replace(world.spec, suspend=False))
         world.settle(rounds=600)
         status, target = world.status, naming.revision(world.spec)
@@ -165,6 +182,7 @@ class Releases(RuleBasedStateMachine):
             assert {facts.revision for facts in world.slots.values()} == {status.stable.revision}
             assert set(world.deployments) == {status.stable.revision}
             assert all(route.ppm == FLOOR_PPM and route.accepted for route in world.routes.values())
+            assert all(route.mirror is None for route in world.routes.values())
 
 
 Releases.TestCase.settings = settings(

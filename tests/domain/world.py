@@ -371,7 +371,8 @@ class World:
             if ppm > FLOOR_PPM:
                 assert candidate is not None
                 assert candidate.stage in (Stage.STEP, Stage.BAKE)
-                full = 100 if candidate.bake_ended_at else 100 - self.spec.rollout.bake.holdback
+                full = candidate.weight.desired  # the hold-back of the spec may be another by now
+                assert candidate.stage is not Stage.BAKE or full == 100 or (full >= 95 and not candidate.bake_ended_at)
                 limit = full if candidate.stage is Stage.BAKE else candidate.ladder[candidate.step or 0]
                 assert ppm <= limit * 10_000, "more than the step allows"
                 assert self.slots[Slot.CANDIDATE].revision == candidate.revision
