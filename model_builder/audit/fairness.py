@@ -93,7 +93,8 @@ def run(*, subject: Subject, parameters: Parameters) -> AuditResult:
 def _gaps(
     predicted: NDArray[Any], labels: NDArray[Any], groups: list[NDArray[Any]], *, wanted: list[int]
 ) -> dict[str, Evidence]:
-    parity, odds = [], []
+    parity: list[Gap] = []
+    odds: list[Gap] = []
     for c in wanted:
         parity.append(Gap(tuple(evidence.share(predicted[g] == c) for g in groups)))
         sides = [side for side in (labels == c, labels != c) if all((g & side).any() for g in groups)]

@@ -43,7 +43,9 @@ def score(*, answers: NDArray[Any], labels: NDArray[Any], largest_error: float |
         found["mae"] = evidence.mean(sizes, low=0.0, high=largest_error)
         squares = evidence.mean(errors**2, low=0.0, high=largest_error**2)
         found["rmse"] = Combined((squares,), lambda means: math.sqrt(means[0]))
-    counts, edges = numpy.histogram(errors, bins=_BARS)
+    # Errors that are equal but for their last bits still need bars of some width.
+    margin = 1e-6 * max(1.0, float(sizes.max()))
+    counts, edges = numpy.histogram(errors, bins=_BARS, range=(errors.min() - margin, errors.max() + margin))
     return Scores(
         metrics=metrics | metrics_of(found),
         tables={
