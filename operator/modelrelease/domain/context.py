@@ -11,6 +11,7 @@ from modelrelease.domain.observed import FLOOR_PPM, PPM, Observed, Problem, Reco
 from modelrelease.domain.spec import Pause, Spec
 from modelrelease.domain.status import Candidate, End, Outcome, Stage, Status, Weight
 
+RECHECK = 5.0  # seconds between looks at what sends no event (Triton, the Gateway)
 FULL = 100  # percent: what people call all the traffic
 
 

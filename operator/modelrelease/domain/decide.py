@@ -11,7 +11,7 @@ from datetime import datetime
 
 from modelrelease.domain import commands, rollout, stages
 from modelrelease.domain.commands import Command, Verb
-from modelrelease.domain.context import Context, Wait
+from modelrelease.domain.context import RECHECK, Context, Wait
 from modelrelease.domain.converge import converge
 from modelrelease.domain.evidence import clock
 from modelrelease.domain.explain import announce, explain, steady
@@ -159,7 +159,7 @@ def _wake_at(context: Context, wait: Wait | None) -> datetime | None:
     moments += [context.after(retired.at, delay) for retired in context.status.retired]
     candidate: Candidate | None = context.status.candidate
     if candidate is not None and candidate.stage is Stage.RETREAT:
-        moments.append(context.after(context.now, stages.RECHECK))
+        moments.append(context.after(context.now, RECHECK))
     elif candidate is not None:
         started = clock(candidate)
         moments += [context.next_check(started)] if started else []
@@ -167,12 +167,10 @@ def _wake_at(context: Context, wait: Wait | None) -> datetime | None:
         deadline = context.after(candidate.progress_at, context.spec.rollout.progress_deadline)
         moments += [deadline] if wait and wait.counts and deadline > context.now else []
     elif _unrouted(context):
-        moments.append(context.after(context.now, stages.RECHECK))
+        moments.append(context.after(context.now, RECHECK))
     ahead = [moment for moment in moments if moment > context.now]
     # A moment that has passed without effect (a removal that must wait for the gateway) is looked at again soon.
-    return min(
-        [*ahead, *([context.after(context.now, stages.RECHECK)] if len(ahead) < len(moments) else [])], default=None
-    )
+    return min([*ahead, *([context.after(context.now, RECHECK)] if len(ahead) < len(moments) else [])], default=None)
 
 
 def _unrouted(context: Context) -> bool:

@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from modelrelease.domain import analysis
+from modelrelease.domain.admission import first_step
 from modelrelease.domain.codec import format_duration
 from modelrelease.domain.context import FULL, SUSPENDED, Context, Wait, capacity, ppm, slot_ready
 from modelrelease.domain.evidence import clock, evidence_wait, judged, overall, samples
 from modelrelease.domain.mirroring import mirror_target
 from modelrelease.domain.observed import Problem, Slot
 from modelrelease.domain.spec import OnInconclusive
-from modelrelease.domain.stages import first_step, promoted
+from modelrelease.domain.stages import promoted
 from modelrelease.domain.status import Outcome, Stage, Status, Verdict, VerdictValue
 
 # Failures that people handle in another way have reasons of their own.
