@@ -104,7 +104,7 @@ def release(*, version: Version, settings: Settings) -> Object:
                     "minRequests": MIN_REQUESTS,
                     # A minute's demo can't prove what production has hours for, and everything shares a few
                     # cores here, builds included: wide margins take few requests.
-                    "errorRate": {"maxIncrease": 0.2},
+                    "errorRate": {"maxIncrease": 0.1},
                     "latency": {"maxIncrease": 0.6},
                 },
                 "bake": {"duration": f"{settings.bake}s", "holdback": HOLDBACK},

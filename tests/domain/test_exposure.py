@@ -120,8 +120,12 @@ def test_a_candidate_that_can_not_take_its_copies_gets_none_for_good_and_goes_on
     status = until(world, lambda s: candidate(s).step == 0 and candidate(s).step_started_at)
     assert candidate(status).mirror_stopped == "the candidate has 40 requests waiting"
     world.saturated = False
+    for _ in range(10):
+        world.environment()
+        world.reconcile()
+        world.advance(20)
+        assert all(mirror is None for _, mirror in routes(world)), "it had room again, and is left alone"
     world.settle()
-    assert all(mirror is None for _, mirror in routes(world))
     assert world.status.stable is not None and world.status.stable.version == "2"
 
 
