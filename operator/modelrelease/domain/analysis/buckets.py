@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from modelrelease.domain.analysis.metrics import MOST
 from modelrelease.domain.observed import Arm
 from modelrelease.domain.spec import Latency
 
@@ -21,7 +22,7 @@ def total(arms: Iterable[Arm]) -> dict[float, float]:
     within: dict[float, float] = {}
     for arm in arms:
         for bound, count in arm.latency:
-            if math.isfinite(count) and count >= 0:
+            if 0 <= count <= MOST and not math.isnan(bound):
                 within[bound] = within.get(bound, 0.0) + count
     return within
 

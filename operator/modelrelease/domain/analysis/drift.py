@@ -16,6 +16,7 @@ from modelrelease.domain.observed import Arm
 SHIFT = 0.05
 THRESHOLD = 20.0
 MOST_CLASSES = 32
+_MOST = 1e12  # answers of one block
 _PSI_NOISE = 0.02  # where chance alone gives the index more than this, it is not told
 
 
@@ -48,7 +49,7 @@ def fold(state: Classes, *, stable: Arm, candidate: Arm) -> Classes:
     before, now = state.counts, (dict(stable.classes), dict(candidate.classes))
     if not now[0] or not now[1]:
         return state
-    if not all(math.isfinite(value) and value >= 0 for arm in now for value in arm.values()):
+    if not all(0 <= value <= _MOST for arm in now for value in arm.values()):
         return state
     names = sorted({*before, *now[0], *now[1]})[:MOST_CLASSES]
     block = [[arm.get(name, 0.0) for name in names] for arm in now]

@@ -18,6 +18,7 @@ from modelrelease.domain.analysis.lanes import Lanes
 from modelrelease.domain.observed import Arm
 from modelrelease.domain.spec import Analysis, CustomMetric
 
+MOST = 1e12  # requests of one block
 ERRORS, OBJECTIVE = "error-ratio", "error-objective"
 FAIL_SHARE = 0.25  # of the margin, where the FAIL line is
 PAIRS_WEIGHT = 0.05  # of pairs of answers, which are few and say much
@@ -123,6 +124,8 @@ def check(*, bad: float, total: float, what: str) -> tuple[float, float]:
     """Return counts that can be; raises CountsError for those that can't."""
     if not (math.isfinite(bad) and math.isfinite(total)):
         raise CountsError(f"{what} are {bad:g} of {total:g}: counts must be finite numbers")
+    if max(abs(bad), abs(total)) > MOST:
+        raise CountsError(f"{what} are {bad:g} of {total:g}: more than {MOST:g} in one block can't be")
     if bad < 0 or total < 0:
         raise CountsError(f"{what} are {bad:g} of {total:g}: a counter went backwards")
     if bad > total * (1.0 + 1e-9):

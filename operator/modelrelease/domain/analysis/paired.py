@@ -18,6 +18,7 @@ MARGIN = 0.01  # the candidate may be worse on one more of a hundred inputs, net
 FAIL_MARGIN = 0.0025
 _MOST_STAKE = 0.9  # of what could be lost
 _LEAST = 1e-12
+_MOST_PAIRS = 1e9  # of one block
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Paired:
 
 
 def sound(pairs: Pairs) -> bool:
-    """Tell whether counts can be: finite, none below 0, no more worse and better ones than all."""
+    """Tell whether counts can be: none below 0 or beyond counting, no more worse and better ones than all."""
     parts = (pairs.count, pairs.worse, pairs.better)
-    return all(math.isfinite(part) and part >= 0 for part in parts) and pairs.worse + pairs.better <= pairs.count
+    return all(0 <= part <= _MOST_PAIRS for part in parts) and pairs.worse + pairs.better <= pairs.count
 
 
 def fold(state: Paired, pairs: Pairs) -> Paired:

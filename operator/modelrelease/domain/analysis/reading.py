@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy
 
 from modelrelease.domain.analysis.kernel import Counts
-from modelrelease.domain.analysis.metrics import CountsError, Metric
+from modelrelease.domain.analysis.metrics import MOST, CountsError, Metric
 from modelrelease.domain.observed import Arm, Block
 
 
@@ -43,7 +43,7 @@ def read(
     rows = [_row(known, block, problems, heard=place >= unheard) for place, block in enumerate(blocks)]
     table = numpy.array(rows, dtype=float).reshape(len(blocks), 2 * len(known), 4)
     shadowed = any(block.shadow.requests > 0 for block in blocks)
-    sound = [b for b in blocks if 0 <= b.candidate.requests < numpy.inf and 0 <= b.stable.requests < numpy.inf]
+    sound = [b for b in blocks if 0 <= b.candidate.requests <= MOST and 0 <= b.stable.requests <= MOST]
     return Look(
         counts=Counts(*(table[:, :, i] for i in range(4))),
         blocks=len(blocks),
