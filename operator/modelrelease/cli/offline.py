@@ -18,6 +18,7 @@ def declare(commands: Any) -> None:  # argparse does not name the type of its su
     )
     simulate.add_argument("--replications", type=int, default=1, metavar="N", help="how many runs (default 1)")
     simulate.add_argument("-o", "--output", choices=("text", "json"), default="text", help="for people or for programs")
+    simulate.add_argument("--plot", metavar="FILE", help="draw the run into a .png or .svg file")
     simulate.set_defaults(run=_simulate)
 
     plan = commands.add_parser("plan", help="how long a release is likely to take, and what would change that")

@@ -34,7 +34,7 @@ def timeline(run: Run) -> Iterator[RenderableType]:
     table.add_column(justify="right", style="dim", no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(ratio=1, overflow="fold")
-    looks = {look.t: look for look in run.looks}
+    looks = {look.t: look for look in run.looks if look.moved}
     for t, weight in _moments(run):
         look = looks.get(t)
         moved = f"{weight:g} %" if weight is not None else ""
@@ -59,7 +59,7 @@ def _began(run: Run, t: float) -> str:
 
 def _moments(run: Run) -> list[tuple[float, float | None]]:
     """Return when the weight changed, and when the release ended without such a change."""
-    moments: dict[float, float | None] = {look.t: None for look in run.looks}
+    moments: dict[float, float | None] = {look.t: None for look in run.looks if look.moved}
     moments |= dict(run.weights)
     return sorted(moments.items())
 

@@ -44,6 +44,7 @@ class Look:
     stage: Stage
     weight: int  # the candidate's at that look, in percent
     verdicts: tuple[Verdict, ...]
+    moved: bool  # whether the release moved on, or back
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +134,13 @@ class Player:
         if before is not None and observed.evidence is not None and (moved or self.every_look):
             if verdicts := _verdicts(observed, now):
                 self.looks.append(
-                    Look(t=seconds(now), stage=before.stage, weight=before.weight.desired, verdicts=verdicts)
+                    Look(
+                        t=seconds(now),
+                        stage=before.stage,
+                        weight=before.weight.desired,
+                        verdicts=verdicts,
+                        moved=moved,
+                    )
                 )
                 self.verdicts = verdicts
         elif after is not None and after.verdicts:

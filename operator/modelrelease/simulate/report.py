@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 def one(run: Run) -> Json:
     """Return the JSON of a run: times in seconds, weights in percent, verdicts as they stood when the release moved."""
-    return {**_brief(run), "verdicts": [verdict for look in run.looks for verdict in _verdicts(look)]}
+    return {**_brief(run), "verdicts": [verdict for look in run.looks if look.moved for verdict in _verdicts(look)]}
 
 
 def many(runs: Sequence[Run], *, seed: int) -> Json:
