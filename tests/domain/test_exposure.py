@@ -386,6 +386,19 @@ def test_bad_requests_add_up_over_the_steps_however_often_the_status_is_written(
     assert candidate(world.status).bad_requests == 6 * 5 + 6 * 25
 
 
+def test_what_was_written_in_the_middle_of_a_step_is_not_counted_again() -> None:
+    """Twenty-five minutes at 5 %: the status is refreshed meanwhile, and each block has five failures."""
+    world = asked(a_spec("2", analysis=replace(ANALYSIS, min_duration=1500)))
+    until(world, lambda s: s.candidate and s.candidate.step_started_at)
+    began = candidate(world.status).step_started_at
+    status = until(world, lambda s: candidate(s).bad_requests > 0, seconds=60)
+    state = candidate(status).analysis
+    assert state is not None and began is not None
+    assert state.until > began, "what was judged is in the state"
+    until(world, lambda s: candidate(s).step == 1, seconds=60)
+    assert candidate(world.status).bad_requests == 5 * (world.now - began).total_seconds() // 10
+
+
 def test_the_state_survives_the_status() -> None:
     world = asked(a_spec("2"))
     until(world, waits("Bake"))
