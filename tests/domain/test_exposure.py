@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from modelrelease.domain import codec, naming
+from modelrelease.domain.decide import decide
 from modelrelease.domain.observed import FLOOR_PPM, PPM, Mirror, Slot
 from modelrelease.domain.spec import Bake, OnInconclusive, Shadow, Spec
 from modelrelease.domain.status import Candidate, Outcome, Stage, Status
@@ -397,6 +399,19 @@ def test_what_was_written_in_the_middle_of_a_step_is_not_counted_again() -> None
     assert state.until > began, "what was judged is in the state"
     until(world, lambda s: candidate(s).step == 1, seconds=60)
     assert candidate(world.status).bad_requests == 5 * (world.now - began).total_seconds() // 10
+
+
+def test_evidence_of_another_time_is_not_judged() -> None:
+    world = asked(a_spec("2"))
+    until(world, lambda s: s.candidate and s.candidate.step_started_at)
+    world.advance(60)
+    observed = world.observe()
+    assert observed.evidence is not None and observed.evidence.blocks
+    earlier = replace(observed.evidence, start=observed.evidence.start - timedelta(seconds=60))
+    plan = decide(replace(observed, evidence=earlier), world.now)
+    assert plan.judged == ()
+    assert candidate(plan.status).step == 0
+    assert candidate(decide(observed, world.now).status).step == 1
 
 
 def test_the_state_survives_the_status() -> None:
