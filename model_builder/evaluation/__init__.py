@@ -78,7 +78,7 @@ def evaluate(
     for suffix, costs in speed.measure(models, sessions, test.rows).items():
         metrics |= {name + suffix: Metric(value) for name, value in costs.items()}
     if SOURCE_SUFFIX in answers and task is not Task.REGRESSION:
-        metrics |= _against_source(answers[""], answers[SOURCE_SUFFIX], labels=test.labels, task=task)
+        metrics |= against_source(answers[""], answers[SOURCE_SUFFIX], labels=test.labels, task=task)
     tables: dict[str, Any] = {NAMES[suffix]: found.tables for suffix, found in scores.items()}
     return Evaluation(
         metrics=metrics,
@@ -144,9 +144,15 @@ def _score(
     return score(probabilities=answers, labels=test.labels, classes=classes)
 
 
-def _against_source(
-    final: NDArray[Any], source: NDArray[Any], *, labels: NDArray[Any], task: Task
-) -> dict[str, Metric]:
+def against_source(final: NDArray[Any], source: NDArray[Any], *, labels: NDArray[Any], task: Task) -> dict[str, Metric]:
+    """How far the final model answers as the source does: agreement, and the largest fall of a class's recall.
+
+    Args:
+        final: probabilities, (n, classes) or (n, length, classes).
+        source: likewise, of the same rows.
+        labels: (n,) or (n, length).
+        task: classification of rows or of tokens.
+    """
     import numpy
 
     from model_builder import evidence

@@ -213,3 +213,12 @@ def test_names_of_metrics() -> None:
     assert kind is not None and kind.role is Role.TRIPWIRE and kind.higher_is_better
     assert kind_of("nonsense") is None
     assert METRICS["accuracy"].role is Role.HEADLINE
+
+
+def test_the_documentation_names_every_metric_and_every_audit() -> None:
+    from pathlib import Path
+
+    from model_builder import audit
+
+    text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    assert [name for name in (*METRICS, *audit.REGISTRY) if f"`{name}" not in text] == []
