@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import shutil
+import struct
 import tarfile
 import uuid
 import zipfile
@@ -26,9 +28,9 @@ _UNREADABLE = (
     EOFError,
     ValueError,
     RuntimeError,  # zipfile's for an encrypted entry
-    FileExistsError,
-    NotADirectoryError,
-    IsADirectoryError,
+    LookupError,
+    struct.error,
+    OSError,  # a damaged archive sends its readers to places that no file has
 )
 
 
@@ -70,6 +72,8 @@ def unpack(path: Path, *, to: Path, name: str, limit: int) -> Path:
         shutil.rmtree(to, ignore_errors=True)
         partial.rename(to)
     except _UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         detail = " ".join(str(error).split())[:200].replace(str(partial), "")
         raise BadData(f"{name} is no readable archive ({detail}): pack it again") from error
     finally:
