@@ -13,6 +13,9 @@ def declare(commands: Any) -> None:  # argparse does not name the type of its su
     traffic = simulate.add_mutually_exclusive_group(required=True)
     traffic.add_argument("--traffic", metavar="FILE", help="a CSV file of what each version counted per scrape")
     traffic.add_argument("--scenario", metavar="FILE", help="a YAML file that describes synthetic traffic")
+    traffic.add_argument("--from-prometheus", metavar="RANGE", help="what production recorded in the last RANGE, as 2h")
+    simulate.add_argument("--prometheus-url", metavar="URL", help="where from, for --from-prometheus")
+    simulate.add_argument("-n", "--namespace", help="the recorded release's, where the file does not say it")
     simulate.add_argument(
         "--seed", type=int, default=1, help="of all chance: the same seed, the same result (default 1)"
     )

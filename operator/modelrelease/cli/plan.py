@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -16,12 +14,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from modelrelease.adapters.prometheus import PrometheusEvidence
-from modelrelease.adapters.prometheus.client import PrometheusClient
+from modelrelease.cli import production
 from modelrelease.cli.errors import OK, CommandError
 from modelrelease.cli.spec_file import Written, read_release
 from modelrelease.domain.analysis.dispersion import kappa
-from modelrelease.domain.observed import Evidence, Meta, Protocol
 from modelrelease.domain.plan import Window
 from modelrelease.domain.planning import WEIGHTS, Ladder, expect, plan_ladder
 from modelrelease.domain.spec import Rollout, Shadow
@@ -84,9 +80,9 @@ def _measured(options: argparse.Namespace, release: Written) -> Rate:
     """Return what stable served in the last hour, as the operator would read it."""
     if options.requests_per_second is not None:
         raise CommandError("--requests-per-second and --prometheus-url are both given: leave one out")
-    evidence = asyncio.run(_past(options.prometheus_url, options.namespace or release.namespace or "default", release))
-    if evidence.error is not None:
-        raise CommandError(evidence.error.message)
+    now = production.now()
+    window = Window(start=now, end=now, history=PAST)
+    evidence = production.read(options.prometheus_url, release, namespace=options.namespace, window=window)
     history = evidence.history
     counts = [window for window in history.windows if window.requests >= 1] if history else []
     if history is None or not counts:
@@ -99,27 +95,6 @@ def _measured(options: argparse.Namespace, release: Written) -> Rate:
         block=evidence.scrape or SCRAPE,
         noise=float(kappa(bad, every)[0]),
     )
-
-
-async def _past(url: str, namespace: str, release: Written) -> Evidence:
-    client = PrometheusClient(url)
-    now = datetime.now(UTC).replace(microsecond=0)
-    meta = Meta(name=release.name, namespace=namespace, uid="", generation=1, resource_version="")
-    hosts = release.spec.traffic.gateway
-    wanted = ((Protocol.HTTP, hosts.http), (Protocol.GRPC, hosts.grpc))
-    analysis = replace(release.spec.rollout.analysis, metrics=())
-    spec = replace(release.spec, rollout=replace(release.spec.rollout, analysis=analysis))
-    try:
-        return await PrometheusEvidence(client).read(
-            meta=meta,
-            spec=spec,
-            protocols=tuple(protocol for protocol, names in wanted if names is not None),
-            window=Window(start=now, end=now, history=PAST),
-            stable=None,
-            candidate=None,
-        )
-    finally:
-        await client.close()
 
 
 def planned(policy: Rollout, rate: Rate, *, weights: tuple[int, ...] | None = None) -> Ladder:

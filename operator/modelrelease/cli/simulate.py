@@ -5,23 +5,31 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
+from modelrelease.cli import production
 from modelrelease.cli.errors import OK, CommandError
 from modelrelease.cli.lint import unknown
 from modelrelease.cli.simulated import summary, timeline
-from modelrelease.cli.spec_file import documents, read, read_release
+from modelrelease.cli.spec_file import Written, documents, read, read_release
 from modelrelease.domain import codec
+from modelrelease.domain.observed import Slot
+from modelrelease.domain.plan import Window
 from modelrelease.simulate import report
 from modelrelease.simulate.play import Run
 from modelrelease.simulate.plot import NoMatplotlib, draw
+from modelrelease.simulate.recorded import NothingRecorded, tape_of_blocks
 from modelrelease.simulate.scenario import Scenario
 from modelrelease.simulate.simulation import Simulation
 from modelrelease.simulate.table import TableError, read_table
 from modelrelease.simulate.tape import Tape
+
+MOST_RECORDED = 6 * 3600.0  # seconds: as far back as the operator reads scrape by scrape
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,10 +44,11 @@ def run(options: argparse.Namespace) -> int:
     if options.seed < 0:
         raise CommandError(f"--seed is {options.seed}: allowed are 0 and more")
     plot = _plot(options)
+    release = read_release(options.spec)
     simulation = Simulation(
-        spec=read_release(options.spec).spec,
+        spec=release.spec,
         scenario=_scenario(options.scenario) if options.scenario else None,
-        tape=_traffic(options.traffic) if options.traffic else None,
+        tape=_tape(options, release),
         seed=options.seed,
         every_look=plot is not None,
     )
@@ -98,6 +107,37 @@ def _scenario(file: str) -> Scenario:
         return codec.decode(Scenario, found[0], "scenario")
     except ValueError as error:
         raise CommandError(f"{file}: {error}") from error
+
+
+def _tape(options: argparse.Namespace, release: Written) -> Tape | None:
+    if options.from_prometheus is not None:
+        return _recorded(options, release)
+    return _traffic(options.traffic) if options.traffic else None
+
+
+def _recorded(options: argparse.Namespace, release: Written) -> Tape:
+    """Return what production counted in the range before now."""
+    try:
+        length = codec.parse_duration(options.from_prometheus)
+    except ValueError as error:
+        raise CommandError(f"--from-prometheus: {error}") from error
+    if not 0 < length <= MOST_RECORDED:
+        most = codec.format_duration(MOST_RECORDED)
+        raise CommandError(f"--from-prometheus is {options.from_prometheus}: allowed is any time up to {most}")
+    if options.prometheus_url is None:
+        raise CommandError("--from-prometheus needs --prometheus-url: the address of a Prometheus-compatible query API")
+    end = production.now()
+    window = Window(start=end - timedelta(seconds=length), end=end, mirror=Slot.PREVIEW)
+    scrape = production.read(options.prometheus_url, release, namespace=options.namespace, window=window).scrape
+    if scrape is None:
+        raise CommandError("Prometheus has one scrape of the gateway only: choose a longer --from-prometheus")
+    evidence = production.read(
+        options.prometheus_url, release, namespace=options.namespace, window=replace(window, block=scrape)
+    )
+    try:
+        return tape_of_blocks(evidence.blocks, scrape=scrape, seed=options.seed)
+    except NothingRecorded as error:
+        raise CommandError(f"--from-prometheus: {error}") from error
 
 
 def _traffic(file: str) -> Tape:

@@ -166,8 +166,15 @@ class Player:
             candidate_requests=sum(row.requests for row in served),
             weights=tuple(self.weights),
             looks=tuple(self.looks),
-            notes=self.serving.tape.notes,
+            notes=(*self.serving.tape.notes, *self._resampled()),
         )
+
+    def _resampled(self) -> tuple[str, ...]:
+        """Say how much of a recording could not be used as it was."""
+        if self.serving.tape.recorded is None:
+            return ()
+        served = sum(row.t > 0 and row.requests > 0 for rows in self.serving.counted.values() for row in rows)
+        return (f"{self.serving.resampled} of {served} intervals with requests were resampled",)
 
 
 def _whole(at: datetime | None) -> datetime | None:

@@ -88,6 +88,7 @@ class Scraped:
     serving: Serving
     scenario: Scenario
     rng: np.random.Generator
+    store: Store = field(init=False)
     _adapter: PrometheusEvidence = field(init=False)
     _runner: asyncio.Runner = field(init=False, default_factory=asyncio.Runner)
 
@@ -98,8 +99,10 @@ class Scraped:
             Version.CANDIDATE: envoy_gateway_cluster(NAMESPACE, NAME, protocol, Slot.CANDIDATE),
             Version.SHADOW: envoy_gateway_mirror(NAMESPACE, NAME, protocol),
         }
-        store = Store(serving=self.serving, scenario=self.scenario, protocol=protocol, clusters=clusters, rng=self.rng)
-        self._adapter = PrometheusEvidence(SimulatedPrometheus(store))
+        self.store = Store(
+            serving=self.serving, scenario=self.scenario, protocol=protocol, clusters=clusters, rng=self.rng
+        )
+        self._adapter = PrometheusEvidence(SimulatedPrometheus(self.store))
 
     @property
     def _protocols(self) -> tuple[Protocol, ...]:

@@ -53,6 +53,7 @@ class Serving:
     log: list[Shares] = field(default_factory=lambda: [Shares(since=-math.inf)])
     counted: dict[Version, list[Row]] = field(default_factory=lambda: {version: [] for version in Version})
     fault_since: float = math.inf  # when the clock of a late fault started
+    resampled: int = 0  # intervals of a recording whose weight was another one
 
     def change(self, new: Shares) -> None:
         """Take new shares from a moment on; what is before it has been served."""
@@ -67,8 +68,18 @@ class Serving:
         for version in Version:
             counted, rows = self.counted[version], self.tape.rows[version]
             while len(counted) < len(rows) and rows[len(counted)].t <= until:
-                row = self._as_it_is(version, len(counted))
-                counted.append(thin(row, self._average(version, row.t), self.rng))
+                counted.append(self._count(version, len(counted)))
+
+    def _count(self, version: Version, index: int) -> Row:
+        """Return what a version counts in an interval: as recorded at that share, or its part of all the traffic."""
+        row = self._as_it_is(version, index)
+        share = self._average(version, row.t)
+        if self.tape.recorded is not None and row.t > 0.0 and share > 0.0:
+            known = self.tape.recorded[version][index]
+            if known.fits(share):
+                return known.row
+            self.resampled += 1
+        return thin(row, share, self.rng)
 
     def _as_it_is(self, version: Version, index: int) -> Row:
         """Return a version's row, the one with the fault where that is in force."""

@@ -64,6 +64,18 @@ class LateFault:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What a version really counted in an interval, at the share that it had then."""
+
+    row: Row
+    share: float
+
+    def fits(self, share: float) -> bool:
+        """Tell whether a share is the recorded one, as far as counts can tell."""
+        return abs(share - self.share) <= max(0.01, 0.2 * min(share, 1.0 - share))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tape:
     """All rows of each version, by time. `scrape` is the length of an interval in seconds, `bounds` are in ms."""
 
@@ -72,6 +84,7 @@ class Tape:
     bounds: tuple[float, ...] = (ASSUMED_BOUND,)
     classes: tuple[str, ...] = ()
     late_fault: LateFault | None = None
+    recorded: Mapping[Version, tuple[Recorded, ...]] | None = None  # one for each row
     notes: tuple[str, ...] = ()  # what was assumed, for people
 
     @property
