@@ -67,7 +67,7 @@ def _check_accepted(actor: Actor, release: Manifest, percent: int) -> None:
         if protocol in release["spec"]["traffic"]["gateway"]:
             route = actor.store.get(f"{protocol.upper()}Route", meta["namespace"], meta["name"])
             assert route and route_facts(route).accepted, f"the clock runs before the gateway accepted {protocol}"
-            wanted = min(percent * PERCENT, PPM - FLOOR_PPM)
+            wanted = max(FLOOR_PPM, min(percent * PERCENT, PPM - FLOOR_PPM))
             assert candidate_ppm(route) == wanted, f"the clock of {percent} % runs at another weight"
             candidate, shadow = release["status"]["candidate"], release["spec"]["rollout"].get("shadow")
             if shadow and candidate["stage"] != "Bake" and not candidate.get("mirrorStopped"):

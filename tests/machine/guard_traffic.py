@@ -31,6 +31,10 @@ def shares(route: Mapping[str, Any]) -> dict[str, int] | None:
     name = route["metadata"]["name"]
     rules = route["spec"]["rules"]
     backends = rules[0]["backendRefs"] if len(rules) == 1 else []
+    copies = mirror(route)
+    if copies is not None and copies.slot == "preview" and len(backends) == 3:
+        *backends, named = backends  # a gRPC route has to name where its copies go; nothing is sent there
+        assert (named["name"], named["weight"]) == (f"{name}-preview", 0), f"{named} is no place for copies"
     if [backend["name"] for backend in backends] != [f"{name}-{STABLE}", f"{name}-{CANDIDATE}"]:
         return None
     return {slot: backend["weight"] for slot, backend in zip((STABLE, CANDIDATE), backends, strict=True)}

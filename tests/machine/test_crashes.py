@@ -13,7 +13,19 @@ import pytest
 
 from tests.machine import final
 from tests.machine.operators import Metrics
-from tests.machine.script import Act, Play, approve, ask_for, at_rest, at_step, begin, in_stage, metrics, waiting_for
+from tests.machine.script import (
+    Act,
+    Play,
+    a_spec,
+    approve,
+    ask_for,
+    at_rest,
+    at_step,
+    begin,
+    in_stage,
+    metrics,
+    waiting_for,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +42,18 @@ class Scenario:
 
 
 PAUSED = [{"weight": 10, "pause": {"duration": "45s"}}, {"weight": 50, "pause": {"untilApproved": True}}]
+COPIED = a_spec(
+    "2", protocols=1, rollout__shadow={"duration": "20s"}, rollout__bake={"duration": "1m", "holdback": 0, "mirror": 50}
+)
+COPIED["rollout"].pop("steps")
 SCENARIOS = {
     "the first release": Scenario(serving=False, script=()),
     "promoted": Scenario(script=(Act(when=at_rest, do=ask_for("2")),)),
+    "in the shadow, on a planned ladder, with a mirror as the control": Scenario(
+        protocols=1,
+        after=1,
+        script=(Act(when=at_rest, do=lambda bed: bed.edit(COPIED)),),
+    ),
     "rolled back": Scenario(
         after=2,
         script=(Act(when=at_rest, do=ask_for("2")), Act(when=at_step(1), do=metrics(Metrics.BAD))),
