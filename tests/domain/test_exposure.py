@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from modelrelease.domain import codec, naming
+from modelrelease.domain import analysis, codec, naming
 from modelrelease.domain.decide import decide
+from modelrelease.domain.needs import needs
 from modelrelease.domain.observed import FLOOR_PPM, PPM, Mirror, Slot
 from modelrelease.domain.spec import Bake, OnInconclusive, Shadow, Spec
 from modelrelease.domain.status import Candidate, Outcome, Stage, Status
@@ -224,6 +225,30 @@ def test_a_step_without_a_verdict_ends_as_the_policy_says(choice: OnInconclusive
         )
     else:
         assert candidate(status).step == 1
+
+
+def test_evidence_against_a_candidate_keeps_it_from_advancing_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = replace(ANALYSIS, min_requests=3, step_deadline=1800, on_inconclusive=OnInconclusive.ADVANCE)
+    world = asked(a_spec("2", analysis=policy), quality="quiet")
+    until(world, lambda s: s.candidate and s.candidate.step_started_at)
+    monkeypatch.setattr(analysis, "amber", lambda state: True)
+    for _ in range(36):
+        world.environment()
+        world.reconcile()
+        world.advance(60)
+    assert candidate(world.status).step == 0
+    assert waits("Inconclusive")(world.status)
+
+
+def test_nothing_is_read_before_there_can_be_evidence() -> None:
+    world = asked(a_spec("2", analysis=replace(ANALYSIS, interval=15, warmup=60)))
+    until(world, lambda s: s.candidate and s.candidate.step_started_at, seconds=1, rounds=400)
+    state = candidate(world.status).analysis
+    assert state is not None
+    observed = replace(world.observe(), evidence=None)
+    world.advance(3600)
+    assert needs(observed, world.now, None).window is not None
+    assert needs(observed, state.until, None).window is None
 
 
 def test_no_data_advance_nobody_whatever_the_policy_says() -> None:
