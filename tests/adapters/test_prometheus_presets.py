@@ -62,6 +62,8 @@ def test_grpc_calls_are_counted_by_method_and_never_by_status_class() -> None:
         count("grpc_ModelStreamInfer_failure", 1, cluster),
     )
     assert found["candidate"] == Arm(requests=42, failures=10)
+    through_http = arms(*classes(f"{HTTP}/backend/1", c2=9), count("grpc_ModelInfer_total", 9, f"{HTTP}/backend/1"))
+    assert through_http["candidate"] == Arm(requests=9)
 
 
 def test_what_was_sent_and_neither_answered_nor_is_under_way_failed() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from modelrelease.adapters.prometheus import blocks, custom, reading
-from modelrelease.adapters.prometheus.client import PrometheusClient
+from modelrelease.adapters.prometheus.client import PrometheusClient, Series
 from modelrelease.adapters.prometheus.custom import Custom, Places
 from modelrelease.adapters.prometheus.presets import Preset, Question
 from modelrelease.adapters.prometheus.presets.envoy_gateway import PRESET as ENVOY_GATEWAY
@@ -90,15 +90,19 @@ class _Look:
             self.reader.window(self.question.latency, start=start, end=end),
             custom.read(self.reader, self.metrics, at=self.places, start=start, end=end),
         )
-        found = sampled((*counts, *latency), layout=self.preset.layout)
-        _check_new(found.newest, self.question, end=end)
+        # Other releases are served while this is counted.
+        judged = await asyncio.to_thread(self._counted, known, (*counts, *latency), own)
+        return replace(judged, history=await self._history(judged.scrape))
+
+    def _counted(self, known: Evidence, series: Sequence[Series], own: Custom) -> Evidence:
+        found = sampled(series, layout=self.preset.layout)
+        _check_new(found.newest, self.question, end=self.window.end)
         made = self._blocks(found, own)
         return replace(
             known,
             stable=blocks.total(block.stable for block in made),
             candidate=blocks.total(block.candidate for block in made),
             blocks=made,
-            history=await self._history(found.scrape),
             scrape=found.scrape,
             saturated=self.question.saturated(found),
             values=own.values,
@@ -122,11 +126,14 @@ class _Look:
             return None
         past = reading.moments(end=self.window.start, seconds=self.window.history, scrape=scrape)
         counts, latency, own = await asyncio.gather(
-            self.reader.past(self.question.counts, past),
-            self.reader.past(self.question.latency, past),
+            self.reader.past(replace(self.question.counts, values=self.question.stable), past),
+            self.reader.past(replace(self.question.latency, values=self.question.stable), past),
             custom.past(self.reader, self.metrics, at=self.places, moments=past),
         )
-        found = sampled((*counts, *latency), layout=self.preset.layout)
+        return await asyncio.to_thread(self._past, (*counts, *latency), own, past)
+
+    def _past(self, series: Sequence[Series], own: Custom, past: reading.Moments) -> History:
+        found = sampled(series, layout=self.preset.layout)
         over = blocks.Grid(start=past.start, length=past.step, count=past.count)
         tally = self.question.arms(found.series)["stable"]
         windows = blocks.windows(found.steps, over, scraped=found.scraped, tally=tally)

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol as Interface
 
 from modelrelease.adapters.prometheus.blocks import Count, Tally
@@ -41,6 +42,7 @@ class Question:
 
     counts: Selector
     latency: Selector
+    stable: frozenset[str]  # the values of the selectors that are stable's, for its history
     arms: Callable[[Sequence[Series]], Mapping[str, Tally]]
     absent: str  # the sentence for when nothing of it is there
     saturated: Callable[[Sampled], str]  # why the candidate can take no more copies, in words
@@ -78,8 +80,13 @@ def shared_bounds(found: Iterable[Series], *, of: Callable[[Series], Hashable]) 
 
 def bound_of(labels: Mapping[str, str]) -> float | None:
     """Return the upper bound of a bucket, None where the series is none."""
+    return _bound(labels.get("le", ""))
+
+
+@lru_cache(maxsize=1024)
+def _bound(text: str) -> float | None:
     try:
-        bound = float(labels.get("le", ""))
+        bound = float(text)
     except ValueError:
         return None
     return None if math.isnan(bound) else bound

@@ -99,6 +99,7 @@ class Envoy:
         return Question(
             counts=Selector(names=names, label=_CLUSTER, values=frozenset(every)),
             latency=Selector(names=(_BUCKETS,), label=_CLUSTER, values=frozenset(every)),
+            stable=frozenset(clusters[Slot.STABLE]),
             arms=arms,
             absent=f"Prometheus knows none of the gateway's clusters {', '.join(every)}: let it scrape the Envoy "
             "pods (port 19001, /stats/prometheus), and look whether the gateway has taken the route",
@@ -124,16 +125,23 @@ class _Tally:
         for one in counts:
             name, cluster = one.labels["__name__"], one.labels[_CLUSTER]
             protocol = self.clusters.get(cluster)
-            if protocol is not None and name == _BUCKETS:
+            if protocol is None:
+                continue
+            if name == _BUCKETS:
                 buckets.append(one)
+                continue
             if protocol not in self.judged:
                 continue
             grpc = protocol is Protocol.GRPC
-            failed_class = one.labels.get("envoy_response_code_class") not in _GOOD_CLASSES
-            requests += one.increase if name in _CALLS or (name == _CLASSES and not grpc) else 0.0
-            failed = name in _FAILED_CALLS or (name == _CLASSES and not grpc and failed_class)
-            failures += one.increase if failed else 0.0
-            by_process[cluster, one.target][name] += one.increase
+            if name == _CLASSES and not grpc:
+                requests += one.increase
+                failures += 0.0 if one.labels.get("envoy_response_code_class") in _GOOD_CLASSES else one.increase
+            elif name in _CALLS and grpc:
+                requests += one.increase
+            elif name in _FAILED_CALLS and grpc:
+                failures += one.increase
+            else:
+                by_process[cluster, one.target][name] += one.increase
         lost = sum(_unanswered(process) for process in by_process.values())
         latency = histogram(buckets, bounds=self.bounds)
         return Arm(requests=requests + lost, failures=failures + lost, latency=latency)

@@ -63,6 +63,7 @@ class Istio:
         return Question(
             counts=selector(_REQUESTS),
             latency=selector(_BUCKETS),
+            stable=frozenset({services[Slot.STABLE]}),
             arms=arms,
             absent=f"Prometheus knows no request of Istio's proxies to {' or '.join(services.values())} in namespace "
             f"{meta.namespace}: let it scrape the gateway's pods (port 15020, /stats/prometheus), and send a request",
