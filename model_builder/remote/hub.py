@@ -5,6 +5,7 @@ A branch or a tag can be moved to other files at any time; 40 hexadecimal digits
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -37,8 +38,12 @@ def fetch(uri: str, *, to: Path, limit: int) -> Path:
     assert match is not None
     kind = "dataset" if match["data"] else "model"
     path = match["path"].strip("/")
+    # The client reads it once, when it is imported; here it counts whenever it is set.
+    endpoint = os.environ.get("HF_ENDPOINT") or None
     try:
-        info = hub.HfApi().repo_info(match["name"], revision=match["revision"], repo_type=kind, files_metadata=True)
+        info = hub.HfApi(endpoint=endpoint).repo_info(
+            match["name"], revision=match["revision"], repo_type=kind, files_metadata=True
+        )
         if info.sha != match["revision"]:
             raise BadData(f"{uri} was answered with revision {info.sha}: refused")
         files = getattr(info, "siblings", None) or []
@@ -50,7 +55,12 @@ def fetch(uri: str, *, to: Path, limit: int) -> Path:
             raise BadData(f"{uri} has {size} bytes, allowed are {limit}: name one file, or raise maxBytes")
         names = [sibling.rfilename for sibling in wanted]
         hub.snapshot_download(
-            match["name"], revision=match["revision"], repo_type=kind, local_dir=to, allow_patterns=names
+            match["name"],
+            revision=match["revision"],
+            repo_type=kind,
+            local_dir=to,
+            allow_patterns=names,
+            endpoint=endpoint,
         )
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise StorageError(

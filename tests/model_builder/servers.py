@@ -46,13 +46,14 @@ def free_ports(count: int) -> list[int]:
 def wait_for(url: str, *, process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while True:
-        with contextlib.suppress(urllib.error.HTTPError):
-            try:
-                urllib.request.urlopen(url, timeout=2).close()
-                return
-            except urllib.error.URLError as error:
-                if isinstance(error, urllib.error.HTTPError):
-                    return  # any answer means that it listens
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except urllib.error.HTTPError as error:
+            error.close()
+            return  # any answer means that it listens
+        except OSError:
+            pass  # not yet, or not within two seconds
         if process.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"{url} does not answer:\n{log.read_text()[-4000:]}")
         time.sleep(0.05)
@@ -295,5 +296,5 @@ def mlflow(folder: Path) -> Iterator[dict[str, str]]:
     ]
     command = [str(binary), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *store]
     with running(command, environment={"MLFLOW_DISABLE_TELEMETRY": "true"}, log=log) as process:
-        wait_for(f"http://127.0.0.1:{port}/health", process=process, log=log, seconds=120)
+        wait_for(f"http://127.0.0.1:{port}/health", process=process, log=log, seconds=300)
         yield {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "MLFLOW_DISABLE_TELEMETRY": "true"}
