@@ -58,6 +58,12 @@ def test_counters_that_are_made_together_start_anew_together() -> None:
     assert [dict(one.steps) for one in found] == [{15: 60}, {15: 30}, {15: 28}]
 
 
+def test_a_counter_that_was_away_and_comes_back_lower_says_nothing_of_the_others() -> None:
+    away, stays = series(((0, 100), (30, 7)), "rare"), series(((0, 50), (15, 60), (30, 70)))
+    assert steps(away, stays) == {30: 7}
+    assert steps(away, stays, of=1) == {15: 10, 30: 10}
+
+
 def test_gauges_fall_without_a_reset_and_start_anew_with_one() -> None:
     gauge = series(((0, 9), (15, 4), (30, 6)), "active")
     assert steps(gauge, series(((0, 1), (15, 2), (30, 3)))) == {15: -5, 30: 2}

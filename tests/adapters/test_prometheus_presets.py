@@ -96,6 +96,7 @@ def test_copies_are_shadow_or_the_control_of_a_bake() -> None:
 def test_copies_of_grpc_calls_can_not_prove_the_candidate_good() -> None:
     counts = [*classes(f"{GRPC}-mirror-0", c2=8), *classes(f"{HTTP}-mirror-0", c2=3)]
     assert arms(*counts, mirror=Slot.PREVIEW)["shadow"] == Arm(requests=3)
+    counts.append(count("upstream_rq_total", 5, f"{GRPC}-mirror-0"))
     assert arms(*counts, mirror=Slot.PREVIEW, protocols=(Protocol.GRPC,))["shadow"] == Arm()
 
 
