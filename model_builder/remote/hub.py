@@ -41,9 +41,8 @@ def fetch(uri: str, *, to: Path, limit: int) -> Path:
     # The client reads it once, when it is imported; here it counts whenever it is set.
     endpoint = os.environ.get("HF_ENDPOINT") or None
     try:
-        info = hub.HfApi(endpoint=endpoint).repo_info(
-            match["name"], revision=match["revision"], repo_type=kind, files_metadata=True
-        )
+        api = hub.HfApi(endpoint=endpoint)
+        info = api.repo_info(match["name"], revision=match["revision"], repo_type=kind, files_metadata=True)
         if info.sha != match["revision"]:
             raise BadData(f"{uri} was answered with revision {info.sha}: refused")
         files = getattr(info, "siblings", None) or []

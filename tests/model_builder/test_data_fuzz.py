@@ -28,7 +28,7 @@ from model_builder.sources import Source, safety
 from tests.model_builder.test_data import table
 
 pytestmark = pytest.mark.deep
-MANY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def npz() -> bytes:
