@@ -1,4 +1,4 @@
-"""What is not imported where it is not needed: the image that pulls has none of it, and a rebuild has no time for it."""
+"""What is imported only where it is needed: the image that pulls has none of it, and a rebuild no time for it."""
 
 import subprocess
 import sys
