@@ -76,7 +76,7 @@ def _binomial(n: Array) -> Array:
     """Return the mean of 1/n: what independent requests give a window's ratio, in units of p * (1 - p)."""
     known = n >= 1.0
     mean = (known / numpy.maximum(n, 1.0)).sum(axis=0) / numpy.maximum(known.sum(axis=0), 1.0)
-    return numpy.maximum(mean, 1e-12)
+    return numpy.asarray(numpy.maximum(mean, 1e-12))
 
 
 def _detrended(series: Array, known: NDArray[numpy.bool_]) -> Array:

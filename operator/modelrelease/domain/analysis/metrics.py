@@ -22,7 +22,7 @@ MOST = 1e12  # requests of one block
 ERRORS, OBJECTIVE = "error-ratio", "error-objective"
 FAIL_SHARE = 0.25  # of the margin, where the FAIL line is
 PAIRS_WEIGHT = 0.05  # of pairs of answers, which are few and say much
-ERROR_WEIGHT = 0.6  # of the errors in the mean of the e-values, where there are other metrics
+ERROR_WEIGHT = 0.7  # of the errors in the mean of the e-values, where there are other metrics
 
 
 class CountsError(ValueError):

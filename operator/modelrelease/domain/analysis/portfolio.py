@@ -43,6 +43,7 @@ HEDGE = 0.9  # one block can lose at most ln 10: a shared outage burns little
 LEAST_BLOCKS = 3  # no single scrape decides
 NOISY, LEAST_NOISY_BLOCKS = 2.0, 6  # phi from which one burst of noise may span several blocks; against only
 WINNING = 0.75
+CAUTION = 1.2  # times the noise, against only: episodes are no normal variates, and a rollback is an alarm
 MOST_WEALTH = 1e30  # far beyond every threshold; keeps sums finite
 _PRIOR = (0.5, 50.0)  # bad and all requests of the base ratio before anything is known: 1 %
 _LEAST = 1e-6  # no guess is below
@@ -121,10 +122,11 @@ def _growth(lanes: Lanes, memory: Memory, played: Played) -> Array:
     beyond = candidate > line.at(stable)
     value = numpy.where(beyond == against, value, 0.0)
     n_s, n_c = played.counts.n_s, played.counts.n_c
-    phi = tempering(memory.noise, memory.floor, n_s=n_s, n_c=n_c)
+    phi = tempering(memory.noise, memory.floor, n_s=n_s, n_c=n_c)[..., None]
+    phi = numpy.where(against, 1.0 + CAUTION * (phi - 1.0), phi)
     log_cap = numpy.where(against, *(numpy.log(cap)[..., None] for cap in caps(lanes)))
-    log_cap = numpy.where((phi > NOISY)[..., None] & against, log_cap * LEAST_BLOCKS / LEAST_NOISY_BLOCKS, log_cap)
-    tempered = numpy.exp(numpy.minimum(value / phi[..., None], log_cap + 1.0))
+    log_cap = numpy.where((phi > NOISY) & against, log_cap * LEAST_BLOCKS / LEAST_NOISY_BLOCKS, log_cap)
+    tempered = numpy.exp(numpy.minimum(value / phi, log_cap + 1.0))
     grown: Array = numpy.minimum((1.0 - HEDGE) + HEDGE * tempered, numpy.exp(log_cap))
     return grown
 
