@@ -189,16 +189,31 @@ def test_steps_removed_from_the_spec_leave_the_ladder_as_it_was() -> None:
 
 
 def test_a_pass_waits_for_the_least_time_of_its_step_and_no_longer() -> None:
-    policy = replace(ANALYSIS, interval=15, warmup=60, min_duration=120)
+    policy = replace(ANALYSIS, interval=15, warmup=60, min_duration=600)
     world = asked(a_spec("2", analysis=policy))
     until(world, lambda s: s.candidate and s.candidate.step_started_at, seconds=1, rounds=400)
     began = candidate(world.status).step_started_at
-    status = until(world, waits("LeastTime"), seconds=5)
+    status = until(world, waits("LeastTime"), seconds=15)
     assert status.waiting_for is not None and not status.waiting_for.counts
     until(world, lambda s: candidate(s).step == 1, seconds=5)
     assert began is not None
     took = (world.now - began).total_seconds()
-    assert 180 <= took <= 180 + policy.interval
+    assert 660 <= took <= 660 + policy.interval
+
+
+def test_looks_of_a_short_step_cost_no_write_and_a_long_one_is_told_after_a_minute() -> None:
+    """Evidence for a pass takes three blocks of ten seconds."""
+    world = asked(a_spec("2", analysis=replace(ANALYSIS, interval=5)))
+    until(world, lambda s: s.candidate and s.candidate.step_started_at, seconds=1)
+    before = world.status_writes
+    until(world, lambda s: candidate(s).step == 1, seconds=1)
+    assert world.status_writes == before + 1
+    world.quality[rev("2")] = "quiet"
+    until(world, lambda s: candidate(s).step_started_at and candidate(s).verdicts, seconds=1)
+    began = candidate(world.status).step_started_at
+    assert began is not None
+    assert 60 <= (world.now - began).total_seconds() <= 65
+    assert waits("Traffic")(world.status)
 
 
 @pytest.mark.parametrize("choice", list(OnInconclusive))

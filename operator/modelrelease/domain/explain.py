@@ -13,6 +13,7 @@ from modelrelease.domain.stages import blocked
 from modelrelease.domain.status import Candidate, Condition, Stage, Status, Verdict, VerdictValue, WaitingFor
 
 EVIDENCE_REFRESH = timedelta(minutes=5)
+FIRST_REFRESH = timedelta(minutes=1)  # of a weight: one that passes sooner is told by the next weight
 
 _PHASE = {
     Stage.BUILD: "Building",
@@ -23,6 +24,8 @@ _PHASE = {
     Stage.RETREAT: "RollingBack",
 }
 _PAUSES = ("Approval", "Pause")
+# Between these a step goes to and fro while evidence comes in: no reason to write, and told by the refresh.
+_LOOKING = ("FirstCheck", "Traffic", "LeastTime")
 _TOLD_AT_ONCE = (VerdictValue.FAIL, VerdictValue.ERROR)
 _UNDECIDED = ("Inconclusive", "TrafficSplit", "GoldenOutdated")
 
@@ -98,8 +101,8 @@ def _message(status: Status) -> str:
 def steady(*, old: Status, new: Status) -> Status:
     """Return the status to write: the old one, unless something changed that people or `decide` act on.
 
-    Numbers that merely moved are refreshed at most every five minutes, while there is
-    fresh evidence, so that nothing is written at rest and little under way.
+    Numbers that merely moved are refreshed a minute after the weight began and at most every five
+    minutes later, while there is fresh evidence, so that nothing is written at rest and little under way.
     """
     if _significant(old) != _significant(new):
         return new
@@ -107,8 +110,8 @@ def steady(*, old: Status, new: Status) -> Status:
     if candidate is None or candidate.verdicts_at is None:
         return old
     before = old.candidate.verdicts_at if old.candidate else None
-    last = before or clock(candidate)
-    return new if last is not None and candidate.verdicts_at - last >= EVIDENCE_REFRESH else old
+    last, pace = (before, EVIDENCE_REFRESH) if before else (clock(candidate), FIRST_REFRESH)
+    return new if last is not None and candidate.verdicts_at - last >= pace else old
 
 
 def _significant(status: Status) -> Status:
@@ -132,6 +135,8 @@ def _significant(status: Status) -> Status:
         )
     if awaited is not None:
         awaited = replace(awaited, what="", who="")
+        if awaited.reason in _LOOKING and candidate is not None:
+            awaited = replace(awaited, reason=_LOOKING[0], since=candidate.progress_at, counts=True)
     kept = tuple(plain(condition) for condition in status.conditions)
     return replace(status, message="", conditions=kept, candidate=candidate, waiting_for=awaited)
 
