@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from model_builder import artifact as artifacts
-from model_builder import identity, manifest, stores
+from model_builder import finished, identity, manifest, stores
 from model_builder.cache import Cache, key_of
 from model_builder.contract import Contract, parse_contract
 from model_builder.errors import BadSpec, GateFailed, StorageError
+from model_builder.finished import Finished
 from model_builder.inputs import Inputs
 from model_builder.pipeline import Pipeline
 from model_builder.progress import Reporter
@@ -33,11 +34,13 @@ class Settings:
         store: where the artifact is put as well.
         cache: folder of what earlier builds did; without one, nothing is kept.
         replay: choices of an earlier build that are to be made again, see `choices.of_manifest`.
+        stable: directory of the artifact that serves now, for gates against it.
     """
 
     store: str | None = None
     cache: Path | None = None
     replay: Mapping[str, str] = field(default_factory=dict)
+    stable: Path | None = None
 
 
 def build(*, plan: Plan, out: Path, reporter: Reporter, settings: Settings | None = None) -> dict[str, Any]:
@@ -51,19 +54,27 @@ def build(*, plan: Plan, out: Path, reporter: Reporter, settings: Settings | Non
     opened = stores.open_store(settings.store) if settings.store is not None else None
     if opened is not None:
         opened.check()
+    stable = finished.read(settings.stable) if settings.stable is not None else None
     workspace = _prepare(out)
     try:
         with translated(out):
             cache = Cache.open(settings.cache or workspace / "cache", tell=reporter.note)
-            contract, described = _make(
-                plan=plan, cache=cache, replay=settings.replay, workspace=workspace, reporter=reporter
+            inputs = Inputs(spec=plan.spec, reporter=reporter, workspace=workspace)
+            pipeline = Pipeline(
+                plan=plan,
+                inputs=inputs,
+                cache=cache,
+                reporter=reporter,
+                workspace=workspace,
+                replayed=settings.replay,
             )
+            contract, described = _make(plan=plan, inputs=inputs, pipeline=pipeline, stable=stable)
             for part in (workspace / _ARTIFACT).iterdir():
                 part.rename(out / part.name)
             digest = manifest.write(described, out=out, partial=workspace / artifacts.MANIFEST)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
-    failed = _complaints(described)
+    failed = _blocking(described)
     if failed:
         raise GateFailed("; ".join(failed) + ": improve the recipe, or change the gate")
     if opened is None:
@@ -74,7 +85,7 @@ def build(*, plan: Plan, out: Path, reporter: Reporter, settings: Settings | Non
     return {
         "digest": digest,
         "uri": uri,
-        "metrics": described["metrics"],
+        "metrics": _reported(described["metrics"]),
         "inputs": [tensor.to_json() for tensor in contract.inputs],
         "outputs": [tensor.to_json() for tensor in contract.outputs],
         "batchable": contract.batchable,
@@ -103,48 +114,59 @@ def _prepare(out: Path) -> Path:
 
 
 def _make(
-    *, plan: Plan, cache: Cache, replay: Mapping[str, str], workspace: Path, reporter: Reporter
+    *, plan: Plan, inputs: Inputs, pipeline: Pipeline, stable: Finished | None
 ) -> tuple[Contract, Mapping[str, Any]]:
     """Lay the artifact out in the workspace, all but its manifest, whose content is returned."""
-    inputs = Inputs(spec=plan.spec, reporter=reporter, workspace=workspace)
-    pipeline = Pipeline(plan=plan, inputs=inputs, cache=cache, reporter=reporter, workspace=workspace, replayed=replay)
-    artifact = workspace / _ARTIFACT
-    key = key_of(pipeline.key, identity.folder_digest(), dataclasses.asdict(plan.spec))
+    cache, reporter, artifact = pipeline.cache, pipeline.reporter, pipeline.workspace / _ARTIFACT
+    compared = stable.digest if stable else None
+    key = key_of(pipeline.key, identity.folder_digest(), dataclasses.asdict(plan.spec), compared)
     found = cache.fetch(key, to=artifact)
     if found is not None:
         reporter.phase("cache")
         return parse_contract((artifact / artifacts.CONTRACT).read_text()), found[_DESCRIBED]
-    contract, described = _produce(plan=plan, inputs=inputs, pipeline=pipeline, artifact=artifact, reporter=reporter)
-    if not _complaints(described):
+    contract, described = _produce(
+        plan=plan, inputs=inputs, pipeline=pipeline, stable=stable, artifact=artifact, reporter=reporter
+    )
+    if not _blocking(described):
         cache.store(key, files=artifact, figures={_DESCRIBED: described})
     return contract, described
 
 
 def _produce(
-    *, plan: Plan, inputs: Inputs, pipeline: Pipeline, artifact: Path, reporter: Reporter
+    *, plan: Plan, inputs: Inputs, pipeline: Pipeline, stable: Finished | None, artifact: Path, reporter: Reporter
 ) -> tuple[Contract, Mapping[str, Any]]:
-    # Here, since they need numpy and more: a rebuild that changes nothing does not.
-    from model_builder import checks, evaluate, gates
+    # Here, since it needs numpy and more: a rebuild that changes nothing does not.
+    from model_builder import checks, judged
 
     source, final, data = pipeline.source_graph(), pipeline.final_graph(), inputs.dataset
-    reporter.phase("evaluate")
-    metrics = evaluate.measure(source=source, final=final, test=data.test)
-    verdicts = gates.judge(plan.spec.gates, metrics=metrics)
+    pipeline.release()
     reporter.phase("check")
+    # First, since nothing else that is said about a broken model means anything.
     checked = checks.run(parity=pipeline.parity(), final=final, data=data, tolerance=pipeline.tolerance)
+    checks.judge(checked)
+    findings = judged.examine(
+        plan=plan,
+        models=judged.Models(final=final, source=source, stable=stable.model if stable else None),
+        network=pipeline.network,
+        data=data,
+        reporter=reporter,
+    )
     reporter.phase("write")
     contract = manifest.write_repository(plan=plan, final=final, data=data, tolerance=pipeline.tolerance, out=artifact)
     outcome = manifest.Outcome(
-        metrics={name: metric.to_json() for name, metric in metrics.items()},
+        findings=findings,
         checks={check.name: check.to_json() for check in checked},
-        gates=[verdict.to_json() for verdict in verdicts],
         steps=pipeline.report(),
         choices=pipeline.choices(),
+        stable=stable.digest if stable else None,
     )
     return contract, manifest.describe(plan=plan, data=data, source_digest=inputs.source_digest, outcome=outcome)
 
 
-def _complaints(described: Mapping[str, Any]) -> list[str]:
-    """What keeps a build from being good enough: checks first, since a broken model explains a missed gate."""
-    judged = [*described["checks"].values(), *described["gates"]]
-    return [str(entry["message"]) for entry in judged if entry["verdict"] != "Pass"]
+def _reported(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What the operator reads of a metric: the rest would not fit into a termination message."""
+    return {name: {key: entry[key] for key in ("value", "rows") if key in entry} for name, entry in metrics.items()}
+
+
+def _blocking(described: Mapping[str, Any]) -> list[str]:
+    return [str(gate["message"]) for gate in described["gates"] if gate["blocks"]]

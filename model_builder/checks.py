@@ -5,14 +5,14 @@ Each check is a number with a limit of its own, and all of them are in the manif
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_builder import graph
 from model_builder.data.base import Dataset, Task
+from model_builder.errors import GateFailed
 from model_builder.export import served_network
 
 if TYPE_CHECKING:
@@ -48,15 +48,9 @@ class Check:
         """False for a value above the limit, and for one that is no number."""
         return self.value <= self.limit
 
-    def to_json(self) -> dict[str, Any]:
-        """As it appears in the manifest; the value is null where it is not finite."""
-        plain = {
-            "value": self.value if math.isfinite(self.value) else None,
-            "limit": self.limit,
-            "verdict": "Pass" if self.passed else "Fail",
-        }
-        seen = f"{self.name} is {self.value:.2g}, allowed is {self.limit:g}"
-        return plain if self.passed else plain | {"message": f"{self.meaning} ({seen})"}
+    def to_json(self) -> dict[str, float]:
+        """As it appears in the manifest, which only models that passed have."""
+        return {"value": self.value, "limit": self.limit}
 
 
 def parity(*, network: nn.Module, exported: Path, data: Dataset) -> dict[str, float]:
@@ -134,6 +128,17 @@ def run(*, parity: Mapping[str, float], final: Path, data: Dataset, tolerance: f
             "several clients must not do",
         ),
     ]
+
+
+def judge(checks: Sequence[Check]) -> None:
+    """Fail if a check did not pass, with a sentence for each.
+
+    Raises:
+        GateFailed: the model is broken, whatever its gates would say.
+    """
+    failed = [f"{c.meaning} ({c.name} is {c.value:.2g}, allowed is {c.limit:g})" for c in checks if not c.passed]
+    if failed:
+        raise GateFailed("; ".join(failed))
 
 
 def _torch_answers(network: nn.Module, rows: NDArray[Any], *, task: Task) -> NDArray[Any]:

@@ -76,21 +76,22 @@ def export(*, architecture: Architecture, network: nn.Module, data: Dataset, opt
     # Two rows: an example of one row would fix the batch dimension at one.
     example = torch.from_numpy(data.train.rows[:2])
     with quiet():
-        torch.onnx.export(
+        program = torch.onnx.export(
             served_network(network, task=data.task),
             (example,),
-            raw,
             input_names=[architecture.input_name],
             output_names=[architecture.output_name],
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             opset_version=graph.RUNTIMES[options.runtime].opset,
             dynamo=True,
-            external_data=False,
             verbose=False,
         )
+        assert program is not None
+        program.save(raw, external_data=True)  # tensor by tensor: in one file, it would take four times their size
     labels = data.classes if options.class_names and data.task is Task.CLASSIFICATION else ()
     graph.clean(raw, to=to, runtime=options.runtime, labels=labels)
-    raw.unlink()
+    for path in (raw, raw.with_name(raw.name + ".data")):
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,8 @@ RUNTIMES = {
 DEFAULT_RUNTIME = "1.18"
 LABEL = "label"
 _PORTION = 64
+#: Bytes from which on a weight is not copied; what a shape can follow from is smaller.
+_LARGE = 2**16
 
 #: ONNX element type -> Triton datatype.
 DATATYPES = {
@@ -63,7 +65,7 @@ def clean(graph: Path, *, to: Path, runtime: str = DEFAULT_RUNTIME, labels: Sequ
     """
     import onnx
 
-    model = onnx.load(graph)
+    model = onnx.load(graph, load_external_data=False)
     model.producer_name, model.producer_version, model.doc_string = "model_builder", "", ""
     del model.metadata_props[:]
     _strip(model.graph)
@@ -79,8 +81,52 @@ def clean(graph: Path, *, to: Path, runtime: str = DEFAULT_RUNTIME, labels: Sequ
     model.ir_version = min(model.ir_version, newest.ir_version)
     if labels:
         _name_classes(model.graph, labels=labels)
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, to)
+    light, heavy = _parted(model)
+    _check(light, heavy=heavy)
+    with to.open("wb") as stream:
+        # Serialized messages that follow each other are read as one, their lists joined: no copy of all weights.
+        stream.write(light.SerializeToString(deterministic=True))
+        for tensor in heavy:
+            part = onnx.ModelProto()
+            part.graph.initializer.add().CopyFrom(tensor)
+            onnx.external_data_helper.load_external_data_for_model(part, str(graph.parent))
+            stream.write(part.SerializeToString(deterministic=True))
+
+
+def _parted(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[onnx.TensorProto]]:
+    """A copy of a model without its large weights, and those, not copied."""
+    import onnx
+
+    light = onnx.ModelProto()
+    light.ir_version, light.producer_name = model.ir_version, model.producer_name
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    light.graph.name = model.graph.name
+    for part in ("node", "input", "output", "value_info", "sparse_initializer", "quantization_annotation"):
+        getattr(light.graph, part).extend(getattr(model.graph, part))
+    heavy = []
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) >= _LARGE or tensor.data_location == onnx.TensorProto.EXTERNAL:
+            heavy.append(tensor)
+        else:
+            light.graph.initializer.append(tensor)
+    return light, heavy
+
+
+def _check(light: onnx.ModelProto, *, heavy: Sequence[onnx.TensorProto]) -> None:
+    """Check types and shapes all through the graph, with inputs in place of the large weights."""
+    import onnx
+    from onnx import helper
+
+    whole = onnx.ModelProto()
+    whole.CopyFrom(light)
+    given = {value.name for value in whole.graph.input}
+    whole.graph.input.extend(
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        for tensor in heavy
+        if tensor.name not in given
+    )
+    onnx.checker.check_model(whole, full_check=True)
 
 
 def _strip(part: onnx.GraphProto | onnx.FunctionProto) -> None:

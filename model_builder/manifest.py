@@ -17,6 +17,7 @@ from model_builder.decode import encode
 
 if TYPE_CHECKING:
     from model_builder.data.base import Dataset
+    from model_builder.judged import Findings
     from model_builder.spec import Plan
 
 
@@ -51,11 +52,12 @@ def write_repository(*, plan: Plan, final: Path, data: Dataset, tolerance: float
 class Outcome:
     """What was found out about a build, as plain data for the manifest."""
 
-    metrics: Mapping[str, Any]
+    findings: Findings
     checks: Mapping[str, Any]
-    gates: list[Any]
     steps: list[Any]
     choices: Mapping[str, str]
+    #: Digest of the stable artifact that the model was measured against.
+    stable: str | None
 
 
 def describe(*, plan: Plan, data: Dataset, source_digest: str | None, outcome: Outcome) -> dict[str, Any]:
@@ -81,9 +83,13 @@ def describe(*, plan: Plan, data: Dataset, source_digest: str | None, outcome: O
         "recipe": [{"pass": step.pass_, "parameters": dict(step.parameters)} for step in spec.recipe],
         "steps": outcome.steps,
         "choices": dict(outcome.choices),
-        "metrics": dict(outcome.metrics),
+        "metrics": dict(outcome.findings.metrics),
+        "parts": dict(outcome.findings.parts),
+        "tables": dict(outcome.findings.tables),
         "checks": dict(outcome.checks),
-        "gates": outcome.gates,
+        "gates": outcome.findings.gates,
+        "audits": dict(outcome.findings.audits),
+        "stable": outcome.stable,
         "versions": {"model_builder": __version__, **identity.versions()},
         "machine": {"platform": platform.platform(), **identity.machine()},
     }

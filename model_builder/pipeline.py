@@ -8,6 +8,7 @@ training.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -82,6 +83,11 @@ class Pipeline:
     def network(self) -> nn.Module:
         """The network after its last pass: the torch twin of the float graph."""
         return self._network(len(self._network_steps))
+
+    def release(self) -> None:
+        """Give the memory of the network back; whoever asks for it again gets it from the cache."""
+        self._current = self._architecture = None
+        gc.collect()  # exporters leave cycles that hold its weights
 
     def source_graph(self) -> Path:
         """The graph that losses are measured against: exported before the first pass that trades quality for size."""
@@ -200,6 +206,7 @@ class Pipeline:
             return found
         assert step.resolved is not None
         before = self._graph(count - 1)
+        self.release()
         path = self._folder(step) / _GRAPH
         context = self._context(step)
         with measured() as usage:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from model_builder import data, passes, sources
+from model_builder import audit, data, gates, passes, sources
+from model_builder.audit.base import Audit
 from model_builder.decode import Pattern, Range, decode, suggest
 from model_builder.errors import BadSpec
-from model_builder.metrics import METRICS, SOURCE_SUFFIX
+from model_builder.gates import Gate
 from model_builder.passes.base import Pass, Stage
 from model_builder.reading import read
 from model_builder.triton import MODEL_NAME, Serving
@@ -33,13 +34,11 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Gate:
-    """One condition on a metric: exactly one of `threshold` and `maxDegradation`."""
+class AuditStep:
+    """One audit to run."""
 
-    metric: str
-    threshold: float | None = None
-    max_degradation: Annotated[float | None, Range(0, 1e12)] = None
-    against: Literal["Source"] = "Source"
+    audit: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,11 @@ class Export:
     Attributes:
         runtime: the oldest ONNX Runtime that is to serve the artifact.
         class_names: answer with the name of the most probable class as well, as a string.
-        formats: further formats beside ONNX, each with a configuration of its own for Triton.
         serving: what config.pbtxt of the artifact says; whoever pulls it may say otherwise.
     """
 
     runtime: Literal["1.14", "1.15", "1.17", "1.18"] = "1.18"
     class_names: bool = False
-    formats: Annotated[tuple[Literal["TorchScript", "Pt2", "TensorRt"], ...], Range(0, 3)] = ()
     serving: Serving = field(default_factory=Serving)
 
     def graph_options(self) -> list[object]:
@@ -71,7 +68,9 @@ class Spec:
     source: sources.Source
     data: data.Data
     recipe: Annotated[tuple[Step, ...], Range(0, 32)] = ()
-    gates: Annotated[tuple[Gate, ...], Range(0, 64)] = ()
+    #: Absent: those that hold for every build (`gates.DEFAULTS`). An empty list: none.
+    gates: Annotated[tuple[Gate, ...] | None, Range(0, 64)] = None
+    audit: Annotated[tuple[AuditStep, ...], Range(0, 32)] = ()
     export: Export = field(default_factory=Export)
 
 
@@ -84,11 +83,20 @@ class ResolvedPass:
 
 
 @dataclass(frozen=True)
+class ResolvedAudit:
+    """An audit of the registry with its checked parameters."""
+
+    implementation: Audit
+    parameters: Any
+
+
+@dataclass(frozen=True)
 class Plan:
     """A spec that is known to be buildable as far as its words go."""
 
     spec: Spec
     passes: tuple[ResolvedPass, ...]
+    audits: tuple[ResolvedAudit, ...] = ()
 
     def of_stage(self, stage: Stage) -> tuple[ResolvedPass, ...]:
         """The passes that work on the network, or those that work on the exported graph."""
@@ -104,8 +112,9 @@ def resolve(spec: Spec) -> Plan:
     """Checks what the types can't: names of passes, data, sources and metrics, and the order of the recipe."""
     sources.check(spec.source)
     data.check(spec.data)
-    for index, gate in enumerate(spec.gates):
-        _check_gate(gate, where=f"spec.gates[{index}]")
+    for index, gate in enumerate(spec.gates or ()):
+        gates.check(gate, where=f"spec.gates[{index}]")
+    audits = tuple(_resolve_audit(step, where=f"spec.audit[{i}]") for i, step in enumerate(spec.audit))
     resolved = tuple(_resolve_pass(step, where=f"spec.recipe[{i}]") for i, step in enumerate(spec.recipe))
     for index, (before, after) in enumerate(itertools.pairwise(resolved)):
         if before.implementation.stage is Stage.GRAPH and after.implementation.stage is Stage.NETWORK:
@@ -113,7 +122,7 @@ def resolve(spec: Spec) -> Plan:
                 f"spec.recipe[{index + 1}]: {after.implementation.name!r} works on the network and can't follow "
                 f"{before.implementation.name!r}, which works on the exported graph: swap them"
             )
-    return Plan(spec=spec, passes=resolved)
+    return Plan(spec=spec, passes=resolved, audits=audits)
 
 
 def _resolve_pass(step: Step, *, where: str) -> ResolvedPass:
@@ -124,8 +133,9 @@ def _resolve_pass(step: Step, *, where: str) -> ResolvedPass:
     return ResolvedPass(implementation=implementation, parameters=parameters)
 
 
-def _check_gate(gate: Gate, *, where: str) -> None:
-    if gate.metric.removesuffix(SOURCE_SUFFIX) not in METRICS:
-        raise BadSpec(f"{where}.metric is {gate.metric!r}; {suggest(gate.metric, METRICS)}")
-    if (gate.threshold is None) == (gate.max_degradation is None):
-        raise BadSpec(f"{where} needs exactly one of 'threshold' and 'maxDegradation'")
+def _resolve_audit(step: AuditStep, *, where: str) -> ResolvedAudit:
+    if step.audit not in audit.REGISTRY:
+        raise BadSpec(f"{where}.audit is {step.audit!r}; {suggest(step.audit, audit.REGISTRY)}")
+    implementation = audit.REGISTRY[step.audit]
+    parameters = decode(implementation.parameters, step.parameters, where=f"{where}.parameters")
+    return ResolvedAudit(implementation=implementation, parameters=parameters)

@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", help="put the artifact there as well: file:///path or s3://bucket/prefix")
     parser.add_argument("--cache", type=Path, help=f"what earlier builds did (default: {VARIABLE}, or your cache)")
     parser.add_argument("--replay", type=Path, help="manifest.json of a build whose measured choices are repeated")
+    parser.add_argument("--stable", type=Path, help="directory of the artifact that serves now, for gates against it")
     parser.add_argument("--termination-log", type=Path, help="write the result there too, for Kubernetes")
 
 
@@ -32,6 +33,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     replay = {} if options.replay is None else choices.of_manifest(options.replay)
     from model_builder.build import Settings, build
 
-    settings = Settings(store=options.store, cache=options.cache or default_root(), replay=replay)
+    cache = options.cache or default_root()
+    settings = Settings(store=options.store, cache=cache, replay=replay, stable=options.stable)
     with reporter() as report:
         return build(plan=plan, out=options.out, reporter=report, settings=settings)

@@ -61,8 +61,11 @@ def test_a_spec_is_resolved_with_defaults_and_camel_case_keys() -> None:
         ("recipe", [TRAIN] * 33, "the number of entries in spec.recipe is 33; allowed is 0 to 32"),
         ("recipe", [QUANTIZE, TRAIN], "'train' works on the network and can't follow 'quantize'"),
         ("gates.0.metric", "acuracy", "spec.gates[0].metric is 'acuracy'; did you mean 'accuracy'?"),
-        ("gates.0.maxDegradation", 0.1, "needs exactly one of 'threshold' and 'maxDegradation'"),
-        ("gates.0.against", "Stable", "spec.gates[0].against is 'Stable'; known: Source"),
+        ("gates.0.maxDegradation", 0.1, "and has 'threshold' and 'maxDegradation'"),
+        ("gates.0.against", "Stabel", "spec.gates[0].against is 'Stabel'; did you mean 'Stable'?"),
+        ("audit", [{"audit": "fairnes"}], "spec.audit[0].audit is 'fairnes'; did you mean 'fairness'?"),
+        ("audit", [{"audit": "privacy", "parameters": {"x": 1}}], "spec.audit[0].parameters: unknown key 'x'"),
+        ("export", {"runtime": 1.18}, "spec.export.runtime is 1.18 (put it in quotes); did you mean '1.18'?"),
     ],
 )
 def test_a_wrong_spec_is_refused_with_the_field_and_the_fix(path: str, value: object, sentence: str) -> None:

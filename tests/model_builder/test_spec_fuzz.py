@@ -21,7 +21,7 @@ WHOLE = spec(
     TRAIN,
     QUANTIZE,
     gates=[{"metric": "accuracy", "threshold": 0.9}],
-    export={"runtime": "1.17", "classNames": True, "formats": [], "serving": SERVING},
+    export={"runtime": "1.17", "classNames": True, "serving": SERVING},
 )
 SCALARS = (
     st.none()
