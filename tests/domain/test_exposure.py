@@ -11,6 +11,7 @@ from modelrelease.domain import analysis, codec, naming
 from modelrelease.domain.decide import decide
 from modelrelease.domain.needs import needs
 from modelrelease.domain.observed import FLOOR_PPM, PPM, Mirror, Slot
+from modelrelease.domain.plan import WantRoute
 from modelrelease.domain.spec import Bake, OnInconclusive, Shadow, Spec
 from modelrelease.domain.status import Candidate, Outcome, Stage, Status
 
@@ -87,6 +88,14 @@ def test_the_weight_begins_only_when_the_mirror_is_accepted_too() -> None:
     assert candidate(world.reconcile().status).step_started_at is None
 
 
+def test_a_shadow_of_no_time_is_for_the_steps_alone() -> None:
+    world = asked(a_spec("2", shadow=Shadow(percent=20, duration=0)))
+    stages = set()
+    until(world, lambda s: stages.add(candidate(s).stage) or candidate(s).step_started_at, seconds=1)
+    assert Stage.SHADOW not in stages
+    assert routes(world) == [(50_000, Mirror(slot=Slot.PREVIEW, percent=20))] * 2
+
+
 def test_a_partial_mirror_lasts_its_time() -> None:
     world = asked(a_spec("2", shadow=Shadow(percent=50, duration=600)))
     until(world, waits("Shadow"))
@@ -138,6 +147,18 @@ def test_a_shadow_that_was_removed_from_the_spec_ends() -> None:
     world.edit(a_spec("2"))
     until(world, lambda s: candidate(s).step == 0 and candidate(s).step_started_at)
     assert routes(world) == [(50_000, None)] * 2
+
+
+def test_no_copies_go_to_pods_that_somebody_put_behind_the_preview_slot() -> None:
+    world = asked(a_spec("2", shadow=Shadow(percent=50, duration=3600)))
+    until(world, waits("Shadow"))
+    world.slots[Slot.PREVIEW] = replace(world.slots[Slot.PREVIEW], revision=rev("1"))
+    wanted = [want for want in decide(world.observe(), world.now).wants if isinstance(want, WantRoute)]
+    assert wanted
+    assert all(want.mirror is None for want in wanted)
+    world.reconcile()
+    world.reconcile()
+    assert routes(world) == [(FLOOR_PPM, Mirror(slot=Slot.PREVIEW, percent=50))] * 2, "and back, once it is mended"
 
 
 def test_a_gateway_that_does_not_mirror_holds_before_any_traffic_and_says_so() -> None:
