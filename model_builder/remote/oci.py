@@ -133,16 +133,19 @@ def fetch(uri: str, *, to: Path, limit: int) -> Path:
     if total > limit:
         raise BadData(f"{uri} has {total} bytes, allowed are {limit}: take a smaller one, or raise maxBytes")
     to.mkdir(parents=True, exist_ok=True)
+    left = limit
     for index, layer in enumerate(manifest["layers"]):
         blob = to.with_name(f"{to.name}.layer{index}")
         reference.repository.download(layer["digest"], int(layer["size"]), to=blob)
         title = (layer.get("annotations") or {}).get(TITLE)
         if re.search(r"tar(\+gzip|\.gzip)?$", str(layer.get("mediaType", ""))):
-            unpacked = archive.unpack(blob, to=blob.with_name(blob.name + ".files"), name=uri, limit=limit)
+            unpacked = archive.unpack(blob, to=blob.with_name(blob.name + ".files"), name=uri, limit=left)
+            left -= sum(file.stat().st_size for file in unpacked.rglob("*") if file.is_file())
             shutil.copytree(unpacked, to, dirs_exist_ok=True)
             shutil.rmtree(unpacked)
             blob.unlink()
         elif title and "/" not in title and title not in (".", ".."):
+            left -= blob.stat().st_size
             blob.rename(to / title)
         else:
             raise BadData(f"{uri} has a layer that is neither a tar nor a file with a name: push plain files")

@@ -295,6 +295,8 @@ def mlflow(folder: Path) -> Iterator[dict[str, str]]:
         str(folder / "files"),
     ]
     command = [str(binary), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *store]
-    with running(command, environment={"MLFLOW_DISABLE_TELEMETRY": "true"}, log=log) as process:
+    # Its runners of jobs would outlive it.
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with running(command, environment=quiet, log=log) as process:
         wait_for(f"http://127.0.0.1:{port}/health", process=process, log=log, seconds=300)
         yield {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "MLFLOW_DISABLE_TELEMETRY": "true"}

@@ -71,6 +71,9 @@ def test_an_image_is_one_that_a_container_runtime_can_mount(store: str, tmp_path
     path = remote.fetch(uri, to=tmp_path / "files", limit=10**6, where="test")
     found = {file.relative_to(path / "models").as_posix() for file in path.rglob("*") if file.is_file()}
     assert found == set(names(folder))
+    total = sum((folder / name).stat().st_size for name in names(folder))
+    with pytest.raises(BadData, match=r"allowed are|unpacks to more than"):
+        remote.fetch(uri, to=tmp_path / "again", limit=total - 1, where="test")
 
 
 def test_the_same_artifact_gives_the_same_layers_and_is_stored_once(
