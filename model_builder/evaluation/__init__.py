@@ -88,12 +88,19 @@ def evaluate(
 
 
 def measure(*, source: Path, final: Path, test: Split) -> dict[str, Metric]:
-    """The metrics of a classifier and of its source."""
+    """The metrics of a model and of its source, where nothing but graphs and rows is at hand.
+
+    What the labels are is told by their form, and the number of classes by the graph; classes have no names then.
+    """
     import numpy
 
-    classes = [str(c) for c in range(int(numpy.max(test.labels)) + 1)]
-    models = {"": final, SOURCE_SUFFIX: source}
-    return evaluate(models=models, test=test, task=Task.CLASSIFICATION, classes=classes).metrics
+    if numpy.issubdtype(test.labels.dtype, numpy.floating):
+        task, size = Task.REGRESSION, 0
+    else:
+        task = Task.CLASSIFICATION if test.labels.ndim == 1 else Task.TOKEN_CLASSIFICATION
+        size = graph.interface(final)[1][0].shape[-1]
+    classes = [str(number) for number in range(size)]
+    return evaluate(models={"": final, SOURCE_SUFFIX: source}, test=test, task=task, classes=classes).metrics
 
 
 def differences(evaluation: Evaluation, *, against: str) -> dict[str, dict[str, float | None]]:

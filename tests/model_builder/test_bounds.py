@@ -107,13 +107,13 @@ def test_one_worse_row_less_never_weakens_a_proof(rows: int, data: st.DataObject
 
 
 def test_many_rows_are_no_burden_and_come_near_the_normal_bound() -> None:
-    low, high = bounds.drop(rows=3000, better=60, worse=75)
-    half = 1.645 * math.sqrt(135) / 3000
-    assert high == pytest.approx(0.005 + half, rel=0.12)
-    assert low == pytest.approx(0.005 - half, abs=0.12 * half)
+    low, high = bounds.drop(rows=2000, better=30, worse=40)
+    half = 1.645 * math.sqrt(70) / 2000
+    assert high == pytest.approx(0.005 + half, rel=0.15)
+    assert low == pytest.approx(0.005 - half, abs=0.2 * half)
 
 
-@pytest.mark.parametrize("rows", [1, 4, 7])
+@pytest.mark.parametrize("rows", [1, 5])
 @pytest.mark.parametrize("values", [(0.0, 0.5, 1.0), (0.0, 0.1, 1.0), (0.4, 0.5, 0.6)])
 def test_bounds_of_a_mean_are_rarely_wrong(rows: int, values: tuple[float, ...]) -> None:
     counts = [c for c in itertools.product(range(rows + 1), repeat=3) if sum(c) == rows]
@@ -171,6 +171,12 @@ def test_bounds_of_auroc_are_rarely_wrong(positives: int, negatives: int, chance
         low_wrong += float(weight) * (low > true + 1e-9)
         high_wrong += float(weight) * (high < true - 1e-9)
     assert max(low_wrong, high_wrong) <= ALPHA
+
+
+def test_many_negatives_do_not_make_up_for_few_positives() -> None:
+    """Three positives score 1 by a coin's chance, else as negatives do: all three do so once in eight times."""
+    low, _ = bounds.auroc(positive=numpy.ones(3), negative=numpy.zeros(40))
+    assert low <= 0.75
 
 
 @pytest.mark.parametrize("at", [0.5, 0.9])

@@ -41,7 +41,7 @@ def sample(seed: int, *, rows: int = 60, classes: int = 4) -> tuple[NDArray[Any]
     return chances / chances.sum(axis=1, keepdims=True), labels
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 10**6), st.integers(8, 80))
 def test_a_classifier_is_scored_as_scikit_learn_does(seed: int, rows: int) -> None:
     probabilities, labels = sample(seed, rows=rows)
@@ -187,6 +187,13 @@ def test_models_are_compared_on_the_same_rows(models: dict[str, Path]) -> None:
     assert table["accuracy"]["difference"] == -0.25
     assert (table["accuracy"]["upper"] or 0) < -0.15
     assert table["sizeBytes"]["lower"] is None
+
+
+def test_what_labels_are_is_told_by_their_form(models: dict[str, Path]) -> None:
+    labels = numpy.arange(12) % 3
+    found = evaluation.measure(source=models[".source"], final=models[""], test=Split(rows_of(labels), labels))
+    assert found["accuracy"].value == found["accuracy.source"].value == 1.0
+    assert "brier" in found and "rmse" not in found
 
 
 def test_the_same_bytes_share_their_evidence(models: dict[str, Path], tmp_path: Path) -> None:
