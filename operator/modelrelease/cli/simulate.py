@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     release = read_release(options.spec)
     simulation = Simulation(
         spec=release.spec,
-        scenario=_scenario(options.scenario) if options.scenario else None,
+        scenario=read_scenario(options.scenario) if options.scenario else None,
         tape=_tape(options, release),
         seed=options.seed,
         every_look=plot is not None,
@@ -96,7 +96,13 @@ def _runs(simulation: Simulation, replications: int) -> list[Run]:
         return list(progress.track(simulation.runs(replications), total=replications, description="runs"))
 
 
-def _scenario(file: str) -> Scenario:
+def read_scenario(file: str) -> Scenario:
+    """Return the scenario in a YAML file.
+
+    Raises:
+        CommandError: it is none.
+
+    """
     found = documents(file)
     if len(found) != 1:
         raise CommandError(f"{file} holds {len(found)} YAML documents: a scenario is one")
