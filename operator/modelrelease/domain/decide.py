@@ -15,6 +15,7 @@ from modelrelease.domain.context import RECHECK, Context, Wait
 from modelrelease.domain.converge import converge
 from modelrelease.domain.evidence import clock
 from modelrelease.domain.explain import announce, explain, steady
+from modelrelease.domain.mirroring import copies_refused
 from modelrelease.domain.observed import GatewayFacts, Observed, Problem, Slot
 from modelrelease.domain.plan import Plan
 from modelrelease.domain.spec import OnDeadline
@@ -73,6 +74,8 @@ def _move(context: Context) -> Status | Wait | None:
     if replaceable and candidate.revision != context.target:
         message = f"replaced by version {context.spec.model.version}"
         return context.retreat(outcome=Outcome.SUPERSEDED, reason="Superseded", message=message)
+    if (refused := copies_refused(context)) is not None:
+        return refused
     return _STAGES[candidate.stage](context)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelrelease.domain.context import FULL, Context
 from modelrelease.domain.observed import Mirror, Slot
-from modelrelease.domain.status import Stage
+from modelrelease.domain.status import Stage, Status
 
 
 def mirror_target(context: Context) -> Mirror | None:
@@ -25,3 +27,19 @@ def mirror_target(context: Context) -> Mirror | None:
     assert rollout.shadow is not None
     percent = min(rollout.shadow.percent, FULL - candidate.weight.desired)
     return Mirror(slot=Slot.PREVIEW, percent=percent)
+
+
+def copies_refused(context: Context) -> Status | None:
+    """Return the status without copies where the gateway refuses a route with them; None where it takes all.
+
+    A gateway that can't follow a mirror answers every request of that route with an error: it can't wait
+    for somebody to look.
+    """
+    mirror = mirror_target(context)
+    if mirror is None or mirror.slot is not Slot.PREVIEW:
+        return None
+    routes = context.observed.routes.values()
+    problem = next((route.problem for route in routes if route.mirror is not None and route.problem), None)
+    if problem is None:
+        return None
+    return context.with_candidate(replace(context.candidate, mirror_stopped=problem.message))
