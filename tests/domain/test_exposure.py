@@ -11,7 +11,7 @@ from modelrelease.domain import analysis, codec, naming
 from modelrelease.domain.decide import decide
 from modelrelease.domain.needs import needs
 from modelrelease.domain.observed import FLOOR_PPM, PPM, Mirror, Slot
-from modelrelease.domain.plan import WantRoute
+from modelrelease.domain.plan import Remove, WantRoute
 from modelrelease.domain.spec import Bake, OnInconclusive, Shadow, Spec
 from modelrelease.domain.status import Candidate, Outcome, Stage, Status
 
@@ -393,6 +393,18 @@ def test_a_bake_without_evidence_ends_not_by_its_time() -> None:
         world.reconcile()
         world.advance(60)
     assert candidate(world.status).stage is Stage.BAKE
+
+
+def test_old_pods_stay_until_no_copies_are_made_any_more() -> None:
+    world = asked(a_spec("2"))
+    until(world, lambda s: s.retired)
+    world.environment()
+    world.advance(60)
+    for route in world.routes.values():
+        route.mirror = FULL  # a tool put back what it had seen once
+    assert not [want for want in decide(world.observe(), world.now).wants if isinstance(want, Remove)]
+    world.settle()
+    assert set(world.deployments) == {rev("2")}
 
 
 # What is carried
