@@ -7,7 +7,6 @@ docs/evaluation.md says which metric has which bound. Only the standard library 
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import math
 from collections.abc import Iterable, Mapping
@@ -19,8 +18,6 @@ from model_builder.errors import BadSpec
 from model_builder.metrics import METRICS, SOURCE_SUFFIX, STABLE_SUFFIX, Kind, Metric, Role, base_name, kind_of
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from model_builder.evidence import Evidence
 
 _COMPARISONS = ("max_degradation", "percent_max_degradation", "min_improvement", "percent_min_improvement")
@@ -137,16 +134,14 @@ def check(gate: Gate, *, where: str) -> None:
         raise BadSpec(f"{where}.metric is {gate.metric!r}: compare the final model's metric, without the suffix")
 
 
-def judge(gates: Iterable[DataclassInstance], *, metrics: Mapping[str, Metric]) -> list[Verdict]:
+def judge(gates: Iterable[Gate], *, metrics: Mapping[str, Metric]) -> list[Verdict]:
     """One verdict per gate.
 
     A metric that was not measured fails its gate. Without a stable artifact in the build a gate against it is left to
     whoever compares the reported metrics: Inconclusive, and it blocks nothing.
     """
     stable = any(name.endswith(STABLE_SUFFIX) for name in metrics)
-    # A spec may know fewer conditions than there are.
-    whole = (gate if isinstance(gate, Gate) else Gate(**dataclasses.asdict(gate)) for gate in gates)
-    return [_judge(gate, metrics=metrics, stable=stable) for gate in whole]
+    return [_judge(gate, metrics=metrics, stable=stable) for gate in gates]
 
 
 def _judge(gate: Gate, *, metrics: Mapping[str, Metric], stable: bool) -> Verdict:
