@@ -80,6 +80,12 @@ async def test_answers_that_are_none(serve: Serve, text: str, status: int, reaso
     assert said in error.problem.message
 
 
+@pytest.mark.parametrize(("status", "smaller"), [(422, True), (400, True), (401, False), (500, False), (503, False)])
+async def test_only_what_was_too_much_is_worth_asking_for_in_parts(serve: Serve, status: int, smaller: bool) -> None:
+    error = await refused(await serve(answer("{}", status)))
+    assert error.smaller is smaller
+
+
 async def test_nobody_listens() -> None:
     (port,) = free_ports(1)
     error = await refused(f"http://127.0.0.1:{port}")

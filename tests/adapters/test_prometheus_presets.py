@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 from modelrelease.adapters.prometheus.blocks import Count
 from modelrelease.adapters.prometheus.client import Series
+from modelrelease.adapters.prometheus.increments import increments
 from modelrelease.adapters.prometheus.presets import base
 from modelrelease.adapters.prometheus.presets.envoy import Envoy
 from modelrelease.adapters.prometheus.presets.envoy_gateway import PRESET as ENVOY_GATEWAY
@@ -157,3 +158,20 @@ def test_requests_of_istio(labels: dict[str, str], failed: bool) -> None:
 def test_no_histogram_has_no_bounds() -> None:
     assert base.shared_bounds([], of=str) == ()
     assert base.histogram([], bounds=()) == ()
+
+
+def test_a_cluster_that_is_made_anew_says_nothing_of_the_others_of_its_pod() -> None:
+    def requests(cluster: str, *values: float) -> Series:
+        labels = count("upstream_rq_xx", 0, cluster, envoy_response_code_class="2").labels
+        return Series(labels=labels, samples=tuple((15.0 * i, value) for i, value in enumerate(values)))
+
+    one, other = increments((requests("a", 9, 4), requests("b", 9, 12)), layout=ENVOY_GATEWAY.layout)
+    assert (one.steps, other.steps) == (((15.0, 4.0),), ((15.0, 3.0),))
+
+
+def test_istio_is_asked_for_what_the_proxies_before_the_model_count() -> None:
+    question = ISTIO.question(meta=META, protocols=BOTH, mirror=None)
+    assert str(question.counts) == (
+        'istio_requests_total{reporter="source",destination_service_namespace="vision",'
+        'destination_service_name=~"digits-candidate|digits-stable"}'
+    )

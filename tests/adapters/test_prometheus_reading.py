@@ -109,6 +109,33 @@ async def test_a_shared_query_covers_all_windows_and_each_look_gets_its_own() ->
     assert [len(series.samples) for series in (short[0], long[0])] == [2, 3]
 
 
+async def test_a_look_sees_nothing_of_the_time_after_it() -> None:
+    reader = Reader(client=Fake())
+    early = reader.window(selector(100), start=NOW - timedelta(minutes=2), end=NOW - timedelta(seconds=30))
+    found, _ = await asyncio.gather(early, look(reader, 101))
+    assert [when - NOW.timestamp() for when, _ in found[0].samples] == [-400, -60]
+
+
+async def test_a_window_that_ends_before_it_starts_still_tells_that_the_source_is_there() -> None:
+    assert isinstance(found := await look(Reader(client=Fake()), 100, minutes=-10), tuple)
+    assert len(found[0].samples) == 2
+
+
+async def test_a_value_that_is_no_count_is_told_in_a_long_window_too() -> None:
+    assert await look(Reader(client=Fake()), 13, minutes=16) == "MetricsNotANumber"
+
+
+async def test_pieces_that_share_a_sample_have_it_once() -> None:
+    class Same(Fake):
+        async def series(self, query: str, *, at: datetime) -> tuple[Series, ...]:
+            return (Series(labels={"cluster": "a"}, samples=((1.0, 1.0), (2.0, 2.0), (at.timestamp(), 3.0))),)
+
+    found = await look(Reader(client=Same()), 1, minutes=70)
+    assert isinstance(found, tuple)
+    first = (NOW - timedelta(minutes=10)).timestamp()
+    assert [when for when, _ in found[0].samples] == [1.0, 2.0, first, NOW.timestamp()]
+
+
 async def test_a_release_with_a_value_that_is_no_count_stops_no_other() -> None:
     reader = Reader(client=Fake())
     found = await asyncio.gather(*(look(reader, number) for number in (12, 13, 14)))
