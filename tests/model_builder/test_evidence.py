@@ -52,6 +52,11 @@ def test_bounds_of_two_shares_together_are_rarely_wrong(
     assert max(wrong) <= ALPHA
 
 
+def test_a_gap_shares_alpha_among_both_bounds_of_all_groups() -> None:
+    groups = (evidence.share(numpy.ones(20)), evidence.share(numpy.zeros(20)))
+    assert Gap(groups).bounds(ALPHA) == (pytest.approx(2 * (ALPHA / 4) ** (1 / 20) - 1), 1.0)
+
+
 @pytest.mark.parametrize("chances", [(0.5, 0.3, 0.2), (0.1, 0.1, 0.8), (0.6, 0.4, 0.0)])
 def test_bounds_of_a_class_f1_are_rarely_wrong(chances: tuple[float, float, float]) -> None:
     """Of a row: of the class and taken for it, one of the two, neither."""
