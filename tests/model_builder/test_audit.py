@@ -192,11 +192,20 @@ def predictor(network: nn.Module) -> Callable[[Array], Array]:
     return predict
 
 
-@pytest.mark.parametrize("network", [Stepped(), Wavy()])
-def test_hidden_gradients_are_found(network: nn.Module) -> None:
+@pytest.mark.parametrize(
+    ("network", "signs"),
+    [
+        (Stepped(), {"have no gradient", "only", "withstand"}),
+        (Wavy(), {"only", "withstand"}),
+    ],
+    ids=["stepped", "wavy"],
+)
+def test_hidden_gradients_are_found(network: nn.Module, signs: set[str]) -> None:
     result = run("robustness", subject(predictor(network), people(), network=network))
     assert "gradientMaskingSigns" in failed("robustness", result)
-    assert result.messages
+    told = {"have no gradient", "only", "withstand"}
+    assert {sign for sign in told if any(sign in message for message in result.messages)} == signs
+    assert result.metrics["gradientMaskingSigns"].value == len(result.messages)
 
 
 def test_an_honest_model_shows_no_signs_and_falls_to_stronger_attacks() -> None:
