@@ -13,10 +13,10 @@ from modelrelease.domain.plan import Window
 from modelrelease.simulate.increments import Increments
 from modelrelease.simulate.play import Player, Run
 from modelrelease.simulate.prometheus import Scraped
-from modelrelease.simulate.scenario import Autoscaling, Lognormal, Scenario
+from modelrelease.simulate.scenario import Autoscaling, Fault, Lognormal, Scenario
 from modelrelease.simulate.serving import Serving, shares
 from modelrelease.simulate.simulation import fitted
-from modelrelease.simulate.tape import of_traffic
+from modelrelease.simulate.tape import Version, of_traffic
 from modelrelease.simulate.traffic import increments
 from modelrelease.simulate.world import moment
 
@@ -112,6 +112,20 @@ def test_a_restart_loses_what_was_not_scraped() -> None:
     given, scraped = both(replace(PLAIN, restarts=60), WINDOW)
     kept = sum(b.stable.requests for b in scraped.blocks) / sum(b.stable.requests for b in given.blocks)
     assert 0.75 < kept < 0.97
+
+
+def test_misaligned_counters_are_read_within_the_interval_and_miss_its_end() -> None:
+    given, scraped = both(replace(PLAIN, misalignment=5), WINDOW)
+    assert scraped.blocks == given.blocks, "both see the candidate as it is read"
+    serving = served(replace(PLAIN, misalignment=5))
+    assert {row.t % 15 for row in serving.counted[Version.CANDIDATE]} == {5}
+    aligned, late = (
+        increments(replace(PLAIN, misalignment=m, fault=Fault(size=1, onset=300)), seed=1).candidate for m in (0, 5)
+    )
+    at = 20  # the first interval with the fault
+    ratio = (late.failures[-60 + at] / late.requests[-60 + at]).mean()
+    assert (aligned.failures[-60 + at] == aligned.requests[-60 + at]).all()
+    assert ratio == pytest.approx(1 / 3, abs=0.1), "a third of the interval was over when it was read"
 
 
 def test_lagging_samples_close_fewer_blocks() -> None:
