@@ -11,7 +11,7 @@ from modelrelease.domain.observed import Meta, Slot
 from modelrelease.domain.spec import CustomMetric
 
 from tests.adapters.prometheus_looks import envoy, read, requests, scraped
-from tests.adapters.prometheus_server import CANDIDATE, Process, Prometheus
+from tests.adapters.prometheus_server import CANDIDATE, STABLE, Process, Prometheus
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
 
@@ -189,3 +189,25 @@ async def test_a_source_that_is_scraped_seldom_is_waited_for(
     assert evidence.problems == {}
     # Its last scrape is at 250, in the fifth block.
     assert [[c.total for c in block.stable.custom] for block in evidence.blocks] == [[], [], [10], []]
+
+
+async def test_history_has_stables_own_metrics_in_the_windows_of_its_requests(
+    server: Prometheus, source: PrometheusEvidence, release: Meta
+) -> None:
+    gateway, app = envoy(release), Process()
+    service = f'service="{release.name}-stable"'
+    app.add(f"requests_total{{{service}}}", 1000)
+
+    def answers() -> None:
+        gateway.serve(STABLE, 10)
+        app.add(f"requests_total{{{service}}}", 10)
+        app.add(f"requests_failed_total{{{service}}}", 3)
+
+    await server.play({"envoy-a": scraped(gateway, app, events={-300: answers}, when=range(-600, 331, 15))})
+    evidence = await read(source, release, history=3600.0, block=None, metrics=(counted("m"),))
+    assert evidence.history is not None
+    windows = evidence.history.windows
+    assert 39 <= len(windows) <= 41  # before its first scrape there is none
+    assert [
+        (arm.requests, [(c.bad, c.total) for c in arm.custom]) for arm in windows if arm.requests or arm.custom
+    ] == [(10, [(3, 10)])]
