@@ -24,6 +24,8 @@ PARITY_TOLERANCE = 1e-4
 #: Rows whose most probable class may be another one after export: where two classes are equally probable, a last bit
 #: decides.
 PARITY_DISAGREEMENT = 0.01
+#: Of a graph that was not exported here.
+SAME = {"maxDifference": 0.0, "disagreement": 0.0}
 _ROWS, _BATCH = 256, 32
 
 

@@ -88,10 +88,15 @@ def export(*, architecture: Architecture, network: nn.Module, data: Dataset, opt
         )
         assert program is not None
         program.save(raw, external_data=True)  # tensor by tensor: in one file, it would take four times their size
-    labels = data.classes if options.class_names and data.task is Task.CLASSIFICATION else ()
-    graph.clean(raw, to=to, runtime=options.runtime, labels=labels)
+    adopt(raw, data=data, options=options, to=to)
     for path in (raw, raw.with_name(raw.name + ".data")):
         path.unlink(missing_ok=True)
+
+
+def adopt(raw: Path, *, data: Dataset, options: Export, to: Path) -> None:
+    """Bring a graph into the form that is served: cleaned, and with names of classes where they are asked for."""
+    labels = data.classes if options.class_names and data.task is Task.CLASSIFICATION else ()
+    graph.clean(raw, to=to, runtime=options.runtime, labels=labels)
 
 
 @contextlib.contextmanager

@@ -47,14 +47,14 @@ class Findings:
 
 
 def examine(
-    *, plan: Plan, models: Models, network: Callable[[], nn.Module], data: Dataset, reporter: Reporter
+    *, plan: Plan, models: Models, network: Callable[[], nn.Module | None], data: Dataset, reporter: Reporter
 ) -> Findings:
     """Measure, audit and judge.
 
     Args:
         plan: which audits and gates.
         models: the graphs.
-        network: the torch twin of the final graph; only asked for if there are audits.
+        network: the torch twin of the final graph, if it has one; only asked for if there are audits.
         data: the splits; metrics and gates read `test`.
         reporter: is told the phases.
     """

@@ -62,6 +62,7 @@ class Pipeline:
     _done: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _current: tuple[int, nn.Module] | None = None
     _architecture: Architecture | None = None
+    _given: Path | None = None
 
     def __post_init__(self) -> None:
         self._network_steps = self._chain(Stage.NETWORK, start=self.inputs.origin, first=0)
@@ -80,9 +81,11 @@ class Pipeline:
         """Largest difference from a golden answer that still counts as the same on another machine."""
         return max([_FLOAT_TOLERANCE, *(p.implementation.tolerance for p in self.plan.passes)])
 
-    def network(self) -> nn.Module:
-        """The network after its last pass: the torch twin of the float graph."""
-        return self._network(len(self._network_steps))
+    def network(self) -> nn.Module | None:
+        """The network after its last pass, the torch twin of the float graph; None where the source is a graph."""
+        if self._current is None and self._given is None:
+            self._begin()
+        return self._network(len(self._network_steps)) if self._given is None else None
 
     def release(self) -> None:
         """Give the memory of the network back; whoever asks for it again gets it from the cache."""
@@ -145,14 +148,25 @@ class Pipeline:
 
     # --- network ---
 
+    def _begin(self) -> None:
+        """Load the source: a network, or a graph that passes on networks can't work on."""
+        self._settle()
+        source, data = self.inputs.source(), self.inputs.dataset
+        if source.architecture is not None:
+            self._architecture = source.architecture
+            self._current = (0, export.normalized(source.architecture.network, data=data))
+            return
+        self._given = source.graph
+        if self._network_steps:
+            name = self._network_steps[0].name
+            raise BadSpec(f"spec.recipe: {name!r} works on a network, and the source is an ONNX graph: leave it out")
+        if data.normalization is not None:
+            raise BadSpec("spec.data.normalization is for networks, and the source is an ONNX graph: set it to Off")
+
     def _network(self, count: int) -> nn.Module:
         if self._current is None or self._current[0] > count:
-            self._settle()
-            source = self.inputs.source()
-            if source.architecture is None:
-                raise BadSpec("spec.source is an ONNX graph: it has no network for the recipe or the export to work on")
-            self._architecture = source.architecture
-            self._current = (0, export.normalized(self._architecture.network, data=self.inputs.dataset))
+            self._begin()
+        assert self._current is not None
         position, network = self._current
         for index in range(position, count):
             network = self._advance(self._network_steps[index], network=network, index=index)
@@ -183,15 +197,20 @@ class Pipeline:
         found = self._fetch_graph(step)
         if found is not None:
             return found
-        network, data = self._network(count), self.inputs.dataset
-        assert self._architecture is not None
+        if self._current is None and self._given is None:
+            self._begin()
+        network = self._network(count) if self._given is None else None
+        path, data, options = self._folder(step) / _GRAPH, self.inputs.dataset, self.plan.spec.export
         self.reporter.phase("export")
-        path = self._folder(step) / _GRAPH
         with measured() as usage:
-            export.export(
-                architecture=self._architecture, network=network, data=data, options=self.plan.spec.export, to=path
-            )
-            parity = checks.parity(network=network, exported=path, data=data)
+            if network is None:
+                assert self._given is not None
+                export.adopt(self._given, data=data, options=options, to=path)
+                parity = checks.SAME
+            else:
+                assert self._architecture is not None
+                export.export(architecture=self._architecture, network=network, data=data, options=options, to=path)
+                parity = checks.parity(network=network, exported=path, data=data)
         self._finish(step, context=None, figures={**usage.to_json(), "parity": parity})
         return path
 

@@ -136,7 +136,7 @@ def test_an_artifact_is_measured_again(artifact: Artifact, command: Command) -> 
     assert code == 0
     assert last["digest"] == artifact.digest
     for name in ("accuracy", "sizeBytes"):
-        assert last["metrics"][name] == artifact.result["metrics"][name]
+        assert last["metrics"][name]["value"] == artifact.result["metrics"][name]["value"]
 
 
 def test_two_artifacts_are_compared_on_the_same_rows(artifact: Artifact, command: Command) -> None:
