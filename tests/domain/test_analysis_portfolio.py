@@ -158,6 +158,18 @@ def test_a_new_step_forgets_what_spoke_for_the_candidate_and_keeps_what_speaks_a
     assert after.averages.tolist() == memory.averages.tolist()
 
 
+def test_requests_that_are_counted_twice_are_worth_what_they_are_once_where_phi_says_so() -> None:
+    def favour(rows: list[tuple[float, float, float, float]], phi: float) -> float:
+        known = fresh((1,), floor=phi).with_history(numpy.array(1e4), numpy.array(1e6))
+        memory, _ = portfolio.fold(contract(), known, counts(rows))
+        return float(numpy.log(memory.pass_e[0]))
+
+    once = favour([(7, 712, 0, 38)] * 10, 1.0)
+    assert once > 0.5
+    assert favour([(14, 1424, 0, 76)] * 10, 2.0) == pytest.approx(once, rel=0.05)
+    assert favour([(14, 1424, 0, 76)] * 10, 1.0) > 1.5 * once
+
+
 def test_requests_counted_several_times_weigh_as_often_less() -> None:
     assert portfolio.tempering(numpy.array(0.0), numpy.array(2.0), n_s=numpy.array(9.0), n_c=numpy.array(9.0)) == 2.0
     phi = portfolio.tempering(numpy.array(0.01), numpy.array(1.0), n_s=numpy.array(900.0), n_c=numpy.array(100.0))
