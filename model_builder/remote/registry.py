@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -44,7 +45,7 @@ def fetch(uri: str, *, to: Path, limit: int) -> Path:
     path = match["path"].strip("/")
     model = f"models:/{quote(match['name'])}/{match['version']}"
     try:
-        size = _size(artifacts, model, path=path)
+        size = _size(artifacts.list_artifacts, model, path=path)
         if size > limit:
             raise BadData(f"{uri} has {size} bytes, allowed are {limit}: name one file, or raise maxBytes")
         to.mkdir(parents=True, exist_ok=True)
@@ -54,12 +55,14 @@ def fetch(uri: str, *, to: Path, limit: int) -> Path:
     return to / path if path else to
 
 
-def _size(artifacts: Any, model: str, *, path: str) -> int:
-    """Bytes below a path; a path that is not there has none."""
-    total = 0
-    for entry in artifacts.list_artifacts(artifact_uri=model, artifact_path=path or None):
-        total += _size(artifacts, model, path=entry.path) if entry.is_dir else int(entry.file_size or 0)
-    return total
+def _size(listed: Callable[..., Any], model: str, *, path: str) -> int:
+    """Bytes below a path, or of the file there; a path that is not there has none."""
+    entries = listed(artifact_uri=f"{model}/{path}".rstrip("/"))
+    if not entries and path:
+        folder = path.rpartition("/")[0]
+        beside = listed(artifact_uri=f"{model}/{folder}".rstrip("/"))
+        return sum(int(entry.file_size or 0) for entry in beside if entry.path == path and not entry.is_dir)
+    return sum(_size(listed, model, path=e.path) if e.is_dir else int(e.file_size or 0) for e in entries)
 
 
 def _sentence(error: Exception, *, uri: str) -> StorageError:

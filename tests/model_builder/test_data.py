@@ -15,6 +15,7 @@ from model_builder import data
 from model_builder.data import Data
 from model_builder.data.base import Dataset, Task
 from model_builder.data.parameters import Cleaning, Splits
+from model_builder.data.records import near_keys
 from model_builder.data.split import HELD_OUT, divide
 from model_builder.decode import decode
 from model_builder.errors import BadData, BadSpec
@@ -96,6 +97,15 @@ def test_copies_of_a_row_stay_in_one_split_even_if_they_were_rounded(tmp_path: P
     assert not rounded["train"] & rounded["test"]
     assert not rounded["validation"] & (rounded["train"] | rounded["test"])
     assert sum(len(part.rows) for part in dataset.splits.values()) == 3 * ROWS
+
+
+@given(st.integers(-1000, 1000))
+def test_rows_on_both_sides_of_a_border_of_the_grid_still_count_as_one(cell: int) -> None:
+    border = cell * 1e-4
+    rows = numpy.array([[border - 1e-9], [border + 1e-9], [border + 3e-4]])
+    below, above, other = near_keys(rows, spread=numpy.ones(1))
+    assert set(below) & set(above)
+    assert not set(below) & set(other)
 
 
 def corrupted(row: int, column: int, value: str) -> list[str]:

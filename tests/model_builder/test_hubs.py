@@ -203,6 +203,8 @@ def test_a_version_of_a_registered_model_is_read(mlflow: str, tmp_path: Path) ->
     assert path.read_bytes() == b"flavors: {}"
     with pytest.raises(BadData, match=r"has .* bytes, allowed are 100"):
         remote.fetch("mlflow://digits/1", to=tmp_path / "to", limit=100, where="test")
+    with pytest.raises(BadData, match="has 11 bytes, allowed are 10"):
+        remote.fetch("mlflow://digits/1/MLmodel", to=tmp_path / "to", limit=10, where="test")
 
 
 def test_a_pickled_model_of_a_registry_is_refused(mlflow: str, tmp_path: Path) -> None:
