@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -112,6 +113,16 @@ def test_a_restart_loses_what_was_not_scraped() -> None:
     given, scraped = both(replace(PLAIN, restarts=60), WINDOW)
     kept = sum(b.stable.requests for b in scraped.blocks) / sum(b.stable.requests for b in given.blocks)
     assert 0.75 < kept < 0.97
+
+
+def test_a_restarted_process_counts_from_zero_again() -> None:
+    scenario = replace(PLAIN, restarts=120)
+    source = Scraped(spec=SPEC, serving=served(scenario), scenario=scenario, rng=np.random.default_rng(1))
+    source.evidence(WINDOW)
+    source.close()
+    good = [s for s in source.store.series() if s.labels.get("envoy_response_code_class") == "2"]
+    falls = sum(later < sooner for samples in good for sooner, later in pairwise(samples.values))
+    assert falls > 10
 
 
 def test_misaligned_counters_are_read_within_the_interval_and_miss_its_end() -> None:

@@ -53,6 +53,7 @@ def test_a_full_mirror_takes_fewer_and_larger_steps_in_less_time() -> None:
         assert len(with_mirror.weights) <= len(without.weights)
         assert with_mirror.total_minutes < without.total_minutes or rps == 10
     assert plan(MIRRORED).total_minutes <= 8
+    assert (plan().weights, plan(MIRRORED).weights) == ((5, 25), (5, 50))
 
 
 @pytest.mark.parametrize("rps", [0, -1, math.nan, math.inf])
