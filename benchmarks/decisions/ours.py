@@ -13,8 +13,8 @@ import numpy
 from modelrelease.domain.analysis import budget, dispersion, portfolio
 from modelrelease.domain.analysis.kernel import Counts
 from modelrelease.domain.analysis.lanes import Lanes, Memory, fresh, next_step
+from modelrelease.domain.analysis.metrics import ERRORS, OBJECTIVE, metrics
 from modelrelease.domain.analysis.metrics import lanes as contract_of
-from modelrelease.domain.analysis.metrics import metrics
 from modelrelease.domain.analysis.report import AMBER, LEAST_BLOCKS
 from modelrelease.domain.planning import plan_ladder
 from modelrelease.domain.spec import Bake, Rollout, Shadow, Step
@@ -27,6 +27,7 @@ from benchmarks.decisions.traffic import Bools, Floats, Traffic
 
 SHADOW, BAKE = -1, 1000  # instead of the number of a step
 _LADDER = (5, 10, 25, 50)
+_FAILURES = (ERRORS, OBJECTIVE)
 
 
 def rollout(cell: Cell) -> Rollout:
@@ -46,6 +47,7 @@ class _Setup:
     spec: Rollout
     weights: tuple[int, ...]
     contract: Lanes
+    names: tuple[str, ...]  # of the lanes' metrics
     count: int  # metrics
     bounds: tuple[float, ...]
     scrape: float
@@ -77,7 +79,7 @@ def run(cell: Cell, full: Simulated, traffic: Traffic, *, seed: int) -> tuple[Ou
     rng, ledger = numpy.random.default_rng(seed), Ledger(traffic)
     setup = _setup(cell, full)
     state = _begin(setup, full)
-    unread: list[Floats] = []
+    unread: list[tuple[Floats, Bools]] = []
     for scrape in range(traffic.scrapes):
         weight = _weight(setup, state)
         ledger.serve(slice(scrape, scrape + 1), weight)
@@ -92,11 +94,11 @@ def run(cell: Cell, full: Simulated, traffic: Traffic, *, seed: int) -> tuple[Ou
             started=state.fault,
             rng=rng,
         )
-        unread.append(counts * (warm & ledger.running)[:, None, None])
+        unread.append((counts * ledger.running[:, None, None], warm))
         if len(unread) > 1:
-            state = _look(setup, state, unread.pop(0))
+            state = _look(setup, state, *unread.pop(0))
             state = _decide(setup, state, ledger, scrape=scrape + 1)
-            unread = [rest * (state.began <= scrape)[:, None, None] for rest in unread]
+            unread = [(rest * (state.began <= scrape)[:, None, None], settled) for rest, settled in unread]
     onset = (cell.scenario.fault.onset if cell.scenario.fault else 0.0) + numpy.where(
         numpy.isfinite(state.fault), state.fault, 0.0
     )
@@ -121,6 +123,7 @@ def _setup(cell: Cell, full: Simulated) -> _Setup:
         spec=spec,
         weights=weights,
         contract=contract_of(known, sources=sources),
+        names=sources * tuple(metric.name for metric in known),
         count=len(known),
         bounds=bounds,
         scrape=cell.scenario.scrape,
@@ -183,10 +186,12 @@ def _clock(cell: Cell, state: _State, *, weight: Floats, now: float) -> _State:
     return replace(state, fault=numpy.zeros_like(started) if not fault.after_weight else started)
 
 
-def _look(setup: _Setup, state: _State, counts: Floats) -> _State:
-    """Fold one block; `counts` are (R, lanes, 4)."""
+def _look(setup: _Setup, state: _State, counts: Floats, settled: Bools) -> _State:
+    """Fold one block; `counts` are (R, lanes, 4). Until a run is `settled` failures count, against it alone."""
+    heard = numpy.array([name in _FAILURES for name in setup.names])
+    counts = counts * (settled[:, None] | heard[None, :])[:, :, None]
     split = Counts(*(counts[None, :, :, i] for i in range(4)))
-    memory, _ = portfolio.fold(setup.contract, state.memory, split)
+    memory, _ = portfolio.fold(setup.contract, state.memory, split, settled=settled[None, :, None])
     candidate = counts[:, 0, 3]
     return replace(
         state,

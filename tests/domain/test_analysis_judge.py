@@ -29,7 +29,7 @@ from modelrelease.domain.status import AnalysisState, Verdict, VerdictValue
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BLOCK = 15.0
-POLICY = Analysis()
+POLICY = Analysis(warmup=0.0)
 BOUNDS = (10.0, 50.0, 100.0, 250.0, 1000.0, math.inf)
 TAIL = (0.30, 0.80, 0.92, 0.995, 1.0, 1.0)  # of stable's requests within each bound
 STEP = Exposure(weight=0.05)
@@ -417,7 +417,9 @@ def test_the_same_golden_requests_asked_again_are_no_new_evidence() -> None:
 def test_evidence_against_that_grows_lets_nothing_advance() -> None:
     verdicts, state = look(blocks(80, stable=STABLE, candidate=GOOD))
     assert verdicts["error-ratio"].verdict is PASS and not amber(state)
-    while not amber(state):
+    for _ in range(20):
+        if amber(state):
+            break
         worse = blocks(
             1, stable=STABLE, candidate=arm(38, 2), first=round((state.until - START).total_seconds() / BLOCK)
         )
@@ -489,3 +491,39 @@ def test_the_worst_verdict_decides_and_none_passes_nothing(values: str, expected
     assert overall(verdicts) == expected
     told = Verdict(metric="told", verdict=FAIL, message="", advisory=True)
     assert overall([*verdicts, told]) == expected
+
+
+COLD = replace(POLICY, warmup=60.0)
+
+
+def test_failures_count_against_a_candidate_from_its_first_request() -> None:
+    bad = arm(38, 20)
+    verdicts, _ = look(blocks(4, stable=STABLE, candidate=bad), policy=COLD)
+    assert verdicts["error-ratio"].verdict is FAIL
+
+
+def test_nothing_counts_for_a_candidate_while_it_warms_up() -> None:
+    many, few = arm(7000, 56), arm(70_000, 560)
+    cold, state = look(blocks(4, stable=few, candidate=many), policy=COLD)
+    assert cold["error-ratio"].verdict is INCONCLUSIVE
+    warm, _ = look(blocks(4, stable=few, candidate=many), policy=POLICY)
+    assert warm["error-ratio"].verdict is PASS
+    after, _ = look(blocks(4, stable=few, candidate=many, first=4), policy=COLD, state=state)
+    assert after["error-ratio"].verdict is PASS
+
+
+def test_who_is_slow_only_while_it_warms_up_is_not_slow() -> None:
+    slow = arm(70, within=(0.0, 0.0, 0.0, 0.1, 1.0, 1.0))
+    cold, state = look(blocks(4, stable=STABLE, candidate=slow), policy=COLD)
+    assert cold["latency-100ms"].verdict is INCONCLUSIVE
+    assert cold["latency-100ms"].samples == 0
+    longer, _ = look(blocks(4, stable=STABLE, candidate=slow, first=4), policy=COLD, state=state)
+    assert longer["latency-100ms"].verdict is FAIL
+
+
+def test_the_split_of_the_traffic_is_checked_after_the_warm_up() -> None:
+    wrong = arm(700)
+    cold, state = look(blocks(4, stable=STABLE, candidate=wrong), policy=COLD)
+    assert cold.get("traffic-split", cold["error-ratio"]).verdict is not ERROR
+    settled, _ = look(blocks(4, stable=STABLE, candidate=wrong, first=4), policy=COLD, state=state)
+    assert settled["traffic-split"].verdict is ERROR

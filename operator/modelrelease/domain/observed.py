@@ -222,7 +222,7 @@ class CustomCount:
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
-    """Inputs that both versions answered, drawn from live requests, never twice the same; ties count in `count` only."""
+    """Inputs that both versions answered, drawn from live requests, none twice; ties count in `count` only."""
 
     count: float
     worse: float  # where the candidate's answer was the worse one

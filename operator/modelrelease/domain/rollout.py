@@ -109,7 +109,7 @@ def _accepted(context: Context) -> Status | Wait | None:
     state = candidate.analysis
     if state is None:  # of an operator that knew no such state: the evidence starts here
         state = analysis.begin(policy=policy, history=None, block=policy.interval, at=context.now)
-    entered = analysis.enter(policy=policy, state=state, at=context.after(context.now, policy.warmup))
+    entered = analysis.enter(policy=policy, state=state, at=context.now)
     accepted = replace(
         candidate,
         weight=replace(candidate.weight, accepted=candidate.weight.desired),

@@ -113,9 +113,11 @@ class AnalysisState:
 
     The evidence after `until` is read anew at each look, in blocks of `block` seconds, so that a
     restart between two writes decides the same. `state` is packed by `analysis`, which alone reads it.
+    Blocks that end after `warm` count in full; those before count failures, against the candidate alone.
     """
 
     until: datetime
+    warm: datetime | None = None
     block: float = seconds(15.0)
     bounds: tuple[float, ...] = ()  # of the latency metrics, in ms
     state: str = ""

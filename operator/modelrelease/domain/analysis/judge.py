@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy
 
@@ -45,14 +45,16 @@ def begin(*, policy: Analysis, history: History | None, block: float, at: dateti
 def enter(*, policy: Analysis, state: AnalysisState, at: datetime) -> AnalysisState:
     """Return the state at the start of a step, of the shadow or of the bake; `at` is when its first block begins.
 
+    Until the policy's warm-up is over, failures count against the candidate, and nothing counts for it.
+
     Tests for the candidate begin anew: load changes behaviour. Those against it, the noise and
     the budget carry on. A state that can't be read stays as it is, for `judge` to tell.
     """
-    del policy
+    warm = at + timedelta(seconds=policy.warmup)
     try:
         carried = unpack(state.state)
     except ValueError:
-        return replace(state, until=at)
+        return replace(state, until=at, warm=warm)
     carried = replace(
         carried,
         memory=next_step(carried.memory),
@@ -60,7 +62,7 @@ def enter(*, policy: Analysis, state: AnalysisState, at: datetime) -> AnalysisSt
         split=(0.0, 0.0),
         paired=restarted(carried.paired),
     )
-    return replace(state, until=at, state=pack(carried))
+    return replace(state, until=at, warm=warm, state=pack(carried))
 
 
 def judge(
@@ -83,7 +85,8 @@ def judge(
     except ValueError as error:
         said = f"{error}: retry the release to begin its analysis anew"
         return unreadable(known, evidence, said), state
-    look = read(known, blocks, unheard=unheard, problems={n: p.message for n, p in evidence.problems.items()})
+    known_problems = {name: problem.message for name, problem in evidence.problems.items()}
+    look = read(known, blocks, warm=state.warm, unheard=unheard, problems=known_problems)
     carried = _fitted(carried, known, shadowed=look.shadowed)
     contract = lanes(known, sources=len(carried.names) // len(known))
     carried = _answers(_folded(contract, carried, look), blocks)
@@ -159,7 +162,7 @@ def _fitted(carried: Carried, known: Sequence[Metric], *, shadowed: bool) -> Car
 def _folded(contract: Lanes, carried: Carried, look: Look) -> Carried:
     count = len(carried.names)
     counts = Counts(*(part[:, :count] for part in look.counts))
-    memory, _ = portfolio.fold(contract, carried.memory, counts)
+    memory, _ = portfolio.fold(contract, carried.memory, counts, settled=look.settled[:, None])
     tally = carried.tally + numpy.stack([*(part.sum(axis=0) for part in counts), (counts.n_c > 0).sum(axis=0)], axis=-1)
     excess = budget.fold(
         carried.excess,

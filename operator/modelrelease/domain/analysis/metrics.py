@@ -42,6 +42,11 @@ class Metric:
     weight: float = 1.0
 
     @property
+    def failures(self) -> bool:
+        """Whether it counts requests that failed: those count from the first one on."""
+        return self.name in (ERRORS, OBJECTIVE)
+
+    @property
     def fail_line(self) -> tuple[float, float]:
         """The line that a candidate must be proven above to fail."""
         if self.margin is None:

@@ -68,17 +68,21 @@ class Played(NamedTuple):
     own: Mapping[str, Array]
 
 
-def fold(lanes: Lanes, memory: Memory, blocks: Counts) -> tuple[Memory, Trace]:
+def fold(
+    lanes: Lanes, memory: Memory, blocks: Counts, *, settled: NDArray[numpy.bool_] | None = None
+) -> tuple[Memory, Trace]:
     """Play all blocks in order. Counts have shape (T, ..., lanes), memory (..., lanes).
 
-    Blocks without requests (gaps, arms without traffic) leave all wealth as it is.
+    Blocks without requests (gaps, arms without traffic) leave all wealth as it is. Blocks that are
+    not `settled` (broadcasts with the counts; all are if None) are no evidence for the candidate.
     """
     memory, played = _replay(memory, blocks)
     growth = _growth(lanes, memory, played)
     ready = played.counts.n_c > 0.0
     trace: list[tuple[Array, Array]] = []
-    for growth_now, ready_now in zip(growth, ready, strict=True):
-        memory = _invest(memory, growth_now, ready_now)
+    accepted = ready if settled is None else ready & settled
+    for growth_now, ready_now, accepted_now in zip(growth, ready, accepted, strict=True):
+        memory = _invest(memory, growth_now, ready_now, accepted_now)
         trace.append((memory.fail_e, memory.pass_e))
     shape = blocks.n_c.shape
     fail_e, pass_e = (numpy.array([pair[i] for pair in trace]).reshape(shape) for i in (0, 1))
@@ -166,13 +170,14 @@ def _guesses(lanes: Lanes, played: Played) -> tuple[Array, Array, Line, NDArray[
     return numpy.stack(stable, axis=-1), numpy.stack(candidate, axis=-1), Line(a, r), against
 
 
-def _invest(memory: Memory, growth: Array, ready: Array) -> Memory:
-    """Put cash into the bets, then let the block multiply them."""
+def _invest(memory: Memory, growth: Array, ready: Array, accepted: Array) -> Memory:
+    """Put cash into the bets, then let the block multiply them; `accepted` is `ready` for the bets on the candidate."""
     fail_in = numpy.where(memory.fail_played == 0.0, START_FAIL, HAZARD) * memory.fail_cash * ready
-    pass_in = numpy.where(memory.pass_played == 0.0, START_PASS, HAZARD) * memory.pass_cash * ready
-    factor = numpy.where(ready[..., None], growth, 1.0)
-    fail = factor[..., :FAIL_BETS] * (memory.fail_bets + fail_in[..., None] * _FAIL_STAKES)
-    accept = factor[..., FAIL_BETS:] * (memory.pass_bets + pass_in[..., None] * _PASS_STAKES)
+    pass_in = numpy.where(memory.pass_played == 0.0, START_PASS, HAZARD) * memory.pass_cash * accepted
+    against = numpy.where(ready[..., None], growth[..., :FAIL_BETS], 1.0)
+    favour = numpy.where(accepted[..., None], growth[..., FAIL_BETS:], 1.0)
+    fail = against * (memory.fail_bets + fail_in[..., None] * _FAIL_STAKES)
+    accept = favour * (memory.pass_bets + pass_in[..., None] * _PASS_STAKES)
     after = replace(
         memory,
         fail_cash=memory.fail_cash - fail_in,
@@ -180,6 +185,6 @@ def _invest(memory: Memory, growth: Array, ready: Array) -> Memory:
         fail_played=memory.fail_played + ready,
         pass_cash=memory.pass_cash - pass_in,
         pass_bets=numpy.minimum(accept, MOST_WEALTH),
-        pass_played=memory.pass_played + ready,
+        pass_played=memory.pass_played + accepted,
     )
     return replace(after, pass_best=numpy.maximum(memory.pass_best, after.pass_e))

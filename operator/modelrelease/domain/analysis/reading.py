@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy
+from numpy.typing import NDArray
 
 from modelrelease.domain.analysis.kernel import Counts
 from modelrelease.domain.analysis.metrics import MOST, CountsError, Metric
@@ -18,7 +20,8 @@ class Look:
 
     counts: Counts
     blocks: int
-    requests: tuple[float, float]  # candidate's and stable's
+    settled: NDArray[numpy.bool_]  # (T,): the blocks after the warm-up
+    requests: tuple[float, float]  # candidate's and stable's, in settled blocks
     shadowed: bool  # there were answers to mirrored requests
     problems: dict[str, str]  # metric -> what was wrong with its counts
 
@@ -32,21 +35,36 @@ def counted(metric: Metric, arm: Arm) -> tuple[float, float]:
 
 
 def read(
-    known: Sequence[Metric], blocks: Sequence[Block], *, unheard: int = 0, problems: Mapping[str, str] | None = None
+    known: Sequence[Metric],
+    blocks: Sequence[Block],
+    *,
+    warm: datetime | None = None,
+    unheard: int = 0,
+    problems: Mapping[str, str] | None = None,
 ) -> Look:
     """Return the counts of blocks. A metric whose counts make no sense in a block counts nothing in it.
 
+    Blocks that begin before `warm` have failures alone: who is slow at first may only be cold.
     The first `unheard` blocks chose the latency bounds and are no evidence about them. `problems`
     are those that are known already.
     """
     problems = dict(problems or {})
-    rows = [_row(known, block, problems, heard=place >= unheard) for place, block in enumerate(blocks)]
+    settled = [warm is None or block.start >= warm for block in blocks]
+    rows = [
+        _row(_heard(known, settled=after, latency=place >= unheard), block, problems)
+        for place, (block, after) in enumerate(zip(blocks, settled, strict=True))
+    ]
     table = numpy.array(rows, dtype=float).reshape(len(blocks), 2 * len(known), 4)
     shadowed = any(block.shadow.requests > 0 for block in blocks)
-    sound = [b for b in blocks if 0 <= b.candidate.requests <= MOST and 0 <= b.stable.requests <= MOST]
+    sound = [
+        b
+        for b, after in zip(blocks, settled, strict=True)
+        if after and 0 <= b.candidate.requests <= MOST and 0 <= b.stable.requests <= MOST
+    ]
     return Look(
         counts=Counts(*(table[:, :, i] for i in range(4))),
         blocks=len(blocks),
+        settled=numpy.array(settled, dtype=bool),
         requests=(sum(b.candidate.requests for b in sound), sum(b.stable.requests for b in sound)),
         shadowed=shadowed,
         problems=problems,
@@ -56,11 +74,17 @@ def read(
 _NOTHING = (0.0, 0.0, 0.0, 0.0)
 
 
-def _row(known: Sequence[Metric], block: Block, problems: dict[str, str], *, heard: bool) -> list[tuple[float, ...]]:
+def _heard(known: Sequence[Metric], *, settled: bool, latency: bool) -> list[Metric | None]:
+    """Return the metrics that count in a block, None in place of the others."""
+    return [m if (settled or m.failures) and (latency or not m.latency) else None for m in known]
+
+
+def _row(known: Sequence[Metric | None], block: Block, problems: dict[str, str]) -> list[tuple[float, ...]]:
+    """Return the counts of all lanes in one block; None is a metric that does not count in it."""
     live: list[tuple[float, ...]] = []
     mirrored: list[tuple[float, ...]] = []
     for metric in known:
-        if metric.latency and not heard:
+        if metric is None:
             live.append(_NOTHING)
             mirrored.append(_NOTHING)
             continue
