@@ -100,7 +100,7 @@ _DISTURBED: dict[str, dict[str, object]] = {
     "lost scrapes": {"lost_scrapes": 0.1},
     "retries": {"retries": 0.5},
     "autoscaling": {"autoscaling": Autoscaling(every=120.0), "pods": 4},
-    "cold start": {"cold_start": ColdStart(errors=0.05)},
+    "cold start": {"cold_start": ColdStart(slower=3.0), "latency": Lognormal()},
 }
 
 
