@@ -46,7 +46,7 @@ STATUS: dict[str, Any] = {
         "bakeStartedAt": AT,
         "bakeEndedAt": AT,
         "mirrorStopped": "the candidate has 40 requests waiting",
-        "analysis": {"until": AT, "block": "2s500ms", "bounds": [250.0], "state": "AQID"},
+        "analysis": {"until": AT, "warm": AT, "block": "2s500ms", "bounds": [250.0], "state": "AQID"},
         "verdicts": [
             {
                 "metric": "error-ratio",

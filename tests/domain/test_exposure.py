@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from modelrelease.domain import analysis, codec, naming
+from modelrelease.domain import analysis, codec, commands, naming
+from modelrelease.domain.commands import Verb
 from modelrelease.domain.decide import decide
 from modelrelease.domain.needs import needs
 from modelrelease.domain.observed import FLOOR_PPM, PPM, Mirror, Slot
@@ -141,6 +142,16 @@ def test_a_candidate_that_can_not_take_its_copies_gets_none_for_good_and_goes_on
     assert world.status.stable is not None and world.status.stable.version == "2"
 
 
+def test_a_person_who_promotes_ends_the_shadow_and_waives_the_steps() -> None:
+    world = asked(a_spec("2", shadow=Shadow(percent=50, duration=3600)))
+    until(world, waits("Shadow"))
+    value = commands.format_command(revision=rev("2"), attempt=1, step=None, token="x")
+    world.annotations[commands.annotation(Verb.PROMOTE)] = value
+    until(world, in_stage(Stage.BAKE), rounds=8)
+    world.settle()
+    assert world.status.stable is not None and world.status.stable.version == "2"
+
+
 def test_a_shadow_that_was_removed_from_the_spec_ends() -> None:
     world = asked(a_spec("2", shadow=Shadow(percent=50, duration=3600)))
     until(world, waits("Shadow"))
@@ -220,6 +231,16 @@ def test_a_pass_waits_for_the_least_time_of_its_step_and_no_longer() -> None:
     assert began is not None
     took = (world.now - began).total_seconds()
     assert 660 <= took <= 660 + policy.interval
+
+
+def test_failures_of_the_warm_up_count_against_the_candidate() -> None:
+    policy = replace(ANALYSIS, interval=15, warmup=600, step_deadline=3600)
+    world = asked(a_spec("2", analysis=policy), quality="bad")
+    until(world, lambda s: s.candidate and s.candidate.step_started_at, seconds=1, rounds=400)
+    began = world.now
+    until(world, lambda s: s.history[0].version == "2", seconds=5)
+    assert world.status.history[0].reason == "BudgetExceeded", "ten thousand requests a second"
+    assert (world.now - began).total_seconds() < 120
 
 
 def test_looks_of_a_short_step_cost_no_write_and_a_long_one_is_told_after_a_minute() -> None:
