@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from model_builder import audit, data, gates, passes, sources
-from model_builder.audit.base import Audit
+from model_builder import data, gates, passes, sources
 from model_builder.decode import Pattern, Range, decode, suggest
 from model_builder.errors import BadSpec
 from model_builder.gates import Gate
 from model_builder.passes.base import Pass, Stage
 from model_builder.reading import read
 from model_builder.triton import MODEL_NAME, Serving
+
+if TYPE_CHECKING:
+    from model_builder.audit.base import Audit
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,8 @@ def _resolve_pass(step: Step, *, where: str) -> ResolvedPass:
 
 
 def _resolve_audit(step: AuditStep, *, where: str) -> ResolvedAudit:
+    from model_builder import audit  # with numpy and scipy: only for who asks for one
+
     if step.audit not in audit.REGISTRY:
         raise BadSpec(f"{where}.audit is {step.audit!r}; {suggest(step.audit, audit.REGISTRY)}")
     implementation = audit.REGISTRY[step.audit]
