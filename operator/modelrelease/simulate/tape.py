@@ -72,7 +72,7 @@ class Recorded:
 
     def fits(self, share: float) -> bool:
         """Tell whether a share is the recorded one, as far as counts can tell."""
-        return abs(share - self.share) <= max(0.01, 0.2 * min(share, 1.0 - share))
+        return abs(share - self.share) <= max(0.02, 0.2 * min(share, 1.0 - share))
 
 
 @dataclass(frozen=True, kw_only=True)
