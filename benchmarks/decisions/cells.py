@@ -23,6 +23,7 @@ from modelrelease.simulate.scenario import (
 )
 
 NULL_RUNS, FAULT_RUNS = 2000, 400
+COUNTER_RUNS = 400  # each takes about a second
 _MINUTE = 60.0
 
 
@@ -36,6 +37,7 @@ class Group(StrEnum):
     BAKE = "fault in the bake"
     SHADOW = "with a full mirror"
     LOW = "low traffic"
+    COUNTERS = "through raw counters"
 
 
 class Plan(StrEnum):
@@ -44,6 +46,7 @@ class Plan(StrEnum):
     LADDER = "5/10/25/50"
     MIRROR = "steps planned, full mirror first"
     HOLDBACK = "5/10/25/50, hold-back of 5 % in the bake"
+    COUNTERS = "5/10/25/50, run by run through decide and the metrics adapter"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,8 @@ class Cell:
     @property
     def runs(self) -> int:
         """How many replications a full run makes."""
+        if self.plan is Plan.COUNTERS:
+            return COUNTER_RUNS
         return NULL_RUNS if self.null else FAULT_RUNS
 
 
@@ -96,8 +101,6 @@ _DISTURBED: dict[str, dict[str, object]] = {
     "bursts of both": {"bursts": (Burst(cv=1.0, length=120.0, scope=Scope.SHARED),)},
     "outages of both": {"outages": Outages()},
     "diurnal 1 to 4 %": {"drift": Drift(error_ratio=0.04)},
-    "restarts": {"restarts": 20 * _MINUTE, "pods": 4},
-    "lost scrapes": {"lost_scrapes": 0.1},
     "retries": {"retries": 0.5},
     "autoscaling": {"autoscaling": Autoscaling(every=120.0), "pods": 4},
     "cold start": {"cold_start": ColdStart(slower=3.0), "latency": Lognormal()},
@@ -158,6 +161,45 @@ def _errors() -> list[Cell]:
     return cells
 
 
+def _adversarial() -> list[Cell]:
+    """Faults that wait until the candidate has traffic worth spoiling."""
+    return [
+        Cell(
+            name=f"once it has {weight} %, {100 * size:+g} pp, {rps:g} rps",
+            group=Group.ERRORS,
+            scenario=replace(_base(0.01, rps), fault=Fault(size=size, after_weight=weight)),
+            peers=False,
+        )
+        for weight in (25, 50)
+        for rps in (50.0, 1000.0)
+        for size in (0.01, 0.05)
+    ]
+
+
+def _counters() -> list[Cell]:
+    """What happens to counters on their way: resets, lost and late scrapes, arms that are read at different moments."""
+    plain = replace(_base(0.01, 200.0), duration=3600.0, pods=2)
+    troubles: dict[str, dict[str, object]] = {
+        "nothing": {},
+        "restarts every 20 min": {"restarts": 20 * _MINUTE},
+        "a tenth of the scrapes lost": {"lost_scrapes": 0.1},
+        "arms read 7 s apart": {"misalignment": 7.0},
+        "20 s until samples can be queried": {"ingestion_lag": 20.0},
+    }
+    troubles["all of it"] = {key: value for one in troubles.values() for key, value in one.items()}
+    return [
+        Cell(
+            name=f"{name}{said}",
+            group=Group.COUNTERS,
+            scenario=replace(plain, fault=fault, **trouble),  # type: ignore[arg-type] # fields, as above
+            plan=Plan.COUNTERS,
+            peers=False,
+        )
+        for name, trouble in troubles.items()
+        for said, fault in (("", None), (", +5 pp", _FIVE_POINTS))
+    ]
+
+
 def _latencies() -> list[Cell]:
     slow = {
         "all 1.2 times": Fault(kind=FaultKind.LATENCY, size=1.2),
@@ -204,4 +246,4 @@ def _special() -> list[Cell]:
 
 def cells() -> tuple[Cell, ...]:
     """Return the whole grid, in the order of the page."""
-    return (*_nulls(), *_errors(), *_latencies(), *_noise(), *_special())
+    return (*_nulls(), *_errors(), *_adversarial(), *_latencies(), *_noise(), *_special(), *_counters())

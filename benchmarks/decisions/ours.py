@@ -23,7 +23,7 @@ from modelrelease.simulate.traffic import Traffic as Simulated
 from benchmarks.decisions import arms
 from benchmarks.decisions.cells import Cell, Plan
 from benchmarks.decisions.outcomes import Ledger, Outcomes
-from benchmarks.decisions.traffic import Bools, Floats, Traffic
+from benchmarks.decisions.traffic import Bools, Floats, Traffic, harm
 
 SHADOW, BAKE = -1, 1000  # instead of the number of a step
 _LADDER = (5, 10, 25, 50)
@@ -74,8 +74,8 @@ class _State:
     fault: Floats  # seconds at which the fault's clock started, infinite before
 
 
-def run(cell: Cell, full: Simulated, traffic: Traffic, *, seed: int) -> tuple[Outcomes, Floats]:
-    """Return how the runs end, and when each run's fault began in seconds."""
+def run(cell: Cell, full: Simulated, traffic: Traffic, *, seed: int) -> tuple[Outcomes, Floats, Floats]:
+    """Return how the runs end, when each run's fault began in seconds, and what share it spoilt, (T, R)."""
     rng, ledger = numpy.random.default_rng(seed), Ledger(traffic)
     setup = _setup(cell, full)
     state = _begin(setup, full)
@@ -102,7 +102,9 @@ def run(cell: Cell, full: Simulated, traffic: Traffic, *, seed: int) -> tuple[Ou
     onset = (cell.scenario.fault.onset if cell.scenario.fault else 0.0) + numpy.where(
         numpy.isfinite(state.fault), state.fault, 0.0
     )
-    return ledger.outcomes(), onset
+    clock = state.fault if cell.scenario.fault else numpy.zeros_like(state.fault)
+    ages = full.times[full.first :, None] - clock[None, :]
+    return ledger.outcomes(), onset, harm(cell.scenario, ages=ages)
 
 
 def _setup(cell: Cell, full: Simulated) -> _Setup:

@@ -29,7 +29,7 @@ class Outcomes:
 
     def bad_served(self, traffic: Traffic) -> Floats:
         """Return the requests that the candidate's fault spoilt (expected, given the requests)."""
-        spoilt = traffic.candidate.requests * traffic.harm[:, None]
+        spoilt = traffic.candidate.requests * traffic.harm
         return numpy.asarray((spoilt * self.weights).sum(axis=0))
 
 

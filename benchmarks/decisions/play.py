@@ -6,12 +6,13 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.decisions import ours, rules
-from benchmarks.decisions.cells import Cell
+from benchmarks.decisions import counters, ours, rules
+from benchmarks.decisions.cells import Cell, Plan
 from benchmarks.decisions.summary import Part, part, summarize
 from benchmarks.decisions.traffic import drawn
 
@@ -47,9 +48,11 @@ def play(
 def chunk(cell: Cell, *, number: int, runs: int) -> dict[str, Part]:
     """Return what every rule comes to on one chunk of a cell's replications."""
     seed = SEED + zlib.crc32(f"{cell.group}/{cell.name}".encode()) % SEED + number * 2 * SEED
+    if cell.plan is Plan.COUNTERS:
+        return {rules.OURS: counters.play(cell, runs=runs, seed=seed)}
     full, traffic = drawn(cell.scenario, seed=seed, replications=runs)
-    outcomes, onset = ours.run(cell, full, traffic, seed=seed + 1)
-    found = {rules.OURS: part(outcomes, traffic=traffic, onset=onset)}
+    outcomes, onset, spoilt = ours.run(cell, full, traffic, seed=seed + 1)
+    found = {rules.OURS: part(outcomes, traffic=replace(traffic, harm=spoilt), onset=onset)}
     if cell.peers:
         for name, rule in rules.peers(cell, seed=seed + 1).items():
             found[name] = part(rule(traffic), traffic=traffic, onset=onset)

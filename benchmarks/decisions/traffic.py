@@ -36,8 +36,8 @@ class Arm:
 class Traffic:
     """What both versions would do, from the candidate's first scrape on.
 
-    `harm` is the share of the candidate's requests that its fault spoils at each scrape, (T,):
-    what it costs to serve them is requests times harm, with no noise of its own.
+    `harm` is the share of the candidate's requests that its fault spoils at each scrape, (T, 1) or
+    (T, R): what it costs to serve them is requests times harm, with no noise of its own.
     """
 
     scrape: float  # seconds
@@ -95,7 +95,7 @@ def drawn(scenario: Scenario, *, seed: int, replications: int) -> tuple[Simulate
         bounds=full.bounds,
         stable=_arm(full.stable, first=first),
         candidate=_arm(candidate, first=first),
-        harm=harm(scenario, ages=full.times[first:]),
+        harm=harm(scenario, ages=full.times[first:, None]),
     )
 
 

@@ -29,7 +29,7 @@ def cell(scenario: Scenario) -> Cell:
 def test_the_array_s_ladder_takes_the_time_that_decide_takes(fault: Fault | None) -> None:
     scenario = replace(BUSY, fault=fault)
     full, traffic = drawn(scenario, seed=11, replications=100)
-    found, _ = ours.run(cell(scenario), full, traffic, seed=12)
+    found, _, _ = ours.run(cell(scenario), full, traffic, seed=12)
     runs = [Simulation(spec=a_spec(bake=Bake(duration=0)), scenario=scenario, seed=13).run(n) for n in range(15)]
     told = [run.promoted_at if fault is None else run.decided_at for run in runs]
     assert found.promoted.all() if fault is None else found.rolled_back.all()
@@ -100,7 +100,7 @@ def runs(*, promoted: list[bool], rolled_back: list[bool], at: list[float]) -> s
     count = len(promoted)
     empty = numpy.zeros((4, count, 0), dtype=numpy.int64)
     arm = Arm(requests=numpy.full((4, count), 100), failures=numpy.zeros((4, count), dtype=int), within=empty)
-    traffic = Traffic(scrape=15.0, bounds=(), stable=arm, candidate=arm, harm=numpy.full(4, 0.1))
+    traffic = Traffic(scrape=15.0, bounds=(), stable=arm, candidate=arm, harm=numpy.full((4, 1), 0.1))
     outcomes = Outcomes(
         promoted=numpy.array(promoted),
         rolled_back=numpy.array(rolled_back),

@@ -23,7 +23,7 @@ def traffic(candidate: list[int], *, requests: int = 100_000) -> Traffic:
         bounds=(),
         stable=arm(requests=requests, failures=[0] * SCRAPES),
         candidate=arm(requests=requests, failures=candidate),
-        harm=numpy.array(candidate) / max(requests, 1),
+        harm=numpy.array(candidate)[:, None] / max(requests, 1),
     )
 
 
