@@ -5,9 +5,6 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.decisions import cost, page, play, targets
-from benchmarks.decisions.cells import cells
-
 _ROOT = Path(__file__).parents[2]
 
 
@@ -21,6 +18,10 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help="write docs/decisions.md and its pictures")
     parser.add_argument("--only-page", action="store_true", help="play nothing, write the page from the results")
     chosen = parser.parse_args()
+    # Only now: whoever asks for help does not wait for numpy and scipy.
+    from benchmarks.decisions import cost, page, play, targets
+    from benchmarks.decisions.cells import cells
+
     wanted = [cell for cell in cells() if not chosen.names or any(text in cell.name for text in chosen.names)]
     if not chosen.only_page:
         for cell, found in play.play(wanted, share=chosen.share, workers=chosen.workers, told=_told):

@@ -100,6 +100,7 @@ async def test_no_answer_is_nobodys():
     assert all(answer.error for answer in answers)
 
 
+@pytest.mark.deep
 async def test_the_load_keeps_its_rate_until_it_is_stopped(http_address):
     recorder = Recorder()
     load = Load(address=address(http_address), rate=200, recorder=recorder)

@@ -10,6 +10,7 @@ from localcluster.demo.checks import Check
 from tests.demo import sample
 
 
+@pytest.mark.deep
 def test_the_summary_tells_acts_phases_and_every_kind_of_failure():
     lost = sample.request(at=200, revision="", ok=False, error="HTTP: no answer in 5 s")
     told = sample.told(extra=(lost,))
@@ -22,6 +23,7 @@ def test_the_summary_tells_acts_phases_and_every_kind_of_failure():
     assert "1 requests were lost beyond those\n    at 3:20 http: HTTP: no answer in 5 s" in text
 
 
+@pytest.mark.deep
 def test_the_demo_is_good_only_with_all_acts_as_told_and_nothing_lost():
     told = sample.told()
     assert told.ok
@@ -31,6 +33,7 @@ def test_the_demo_is_good_only_with_all_acts_as_told_and_nothing_lost():
     assert not replace(told, checks={**told.checks, "v3": [Check(text="x", ok=False, found="y")]}).ok
 
 
+@pytest.mark.deep
 def test_a_failed_check_says_what_was_found():
     told = sample.told()
     text = summary.text(replace(told, checks={**told.checks, "v3": [Check(text="no traffic", ok=False, found="10 %")]}))
@@ -38,6 +41,7 @@ def test_a_failed_check_says_what_was_found():
     assert "✘ no traffic: 10 %" in text
 
 
+@pytest.mark.deep
 def test_the_numbers_are_json_and_complete():
     told = sample.told()
     document = json.loads(json.dumps(summary.document(told), allow_nan=False))

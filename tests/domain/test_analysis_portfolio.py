@@ -47,6 +47,7 @@ def chances(chosen: Array, n_s: int, n_c: int, ps: list[float], pc: list[float])
     return result
 
 
+@pytest.mark.deep
 @settings(max_examples=25, deadline=None)
 @given(
     ps=st.lists(st.floats(0, 0.9), min_size=3, max_size=3),

@@ -230,6 +230,7 @@ def test_a_command_is_obeyed_once_however_often_it_is_seen() -> None:
     assert len([entry for entry in world.status.history if entry.revision == rev("2")]) == 2
 
 
+@pytest.mark.deep
 def test_no_evidence_holds_and_neither_promotes_nor_rolls_back() -> None:
     for quality in ("quiet", "error"):
         world = released("1")
@@ -249,6 +250,7 @@ def test_no_evidence_holds_and_neither_promotes_nor_rolls_back() -> None:
         assert world.status.stable and world.status.stable.version == "2"
 
 
+@pytest.mark.deep
 def test_the_deadline_rolls_back_where_the_spec_says_so() -> None:
     world = released("1")
     world.quality[rev("2")] = "quiet"
@@ -269,6 +271,7 @@ def test_a_candidate_without_endpoints_loses_its_traffic_at_once() -> None:
     assert world.status.candidate.end.reason == "CandidateUnavailable"
 
 
+@pytest.mark.deep
 def test_approval_is_waited_for_and_the_deadline_does_not_count() -> None:
     world = released("1")
     spec = a_spec("2")

@@ -76,6 +76,7 @@ def test_every_byte_arrives_and_half_closed_connections_work(doors: tuple[int, i
     assert _say(doors[0], data) == data
 
 
+@pytest.mark.deep
 def test_hundreds_of_connections_at_once_lose_nothing(doors: tuple[int, int]) -> None:
     began, count = time.monotonic(), 1000
     messages = [f"message {number}".encode() for number in range(count)]

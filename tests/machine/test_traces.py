@@ -48,6 +48,7 @@ def test_a_place_without_any_weight_is_no_obstacle_while_no_pod_is_ready(stable:
     assert bed.cluster.all("Job"), "the build does not wait for the route"
 
 
+@pytest.mark.deep
 def test_a_missing_slot_does_not_keep_its_traffic() -> None:
     """The route goes to the floor before the slot is made anew, and has no revision to announce for it."""
     bed = midway(BAKING)
@@ -204,6 +205,7 @@ def test_all_the_traffic_waits_for_all_the_pods() -> None:
     assert candidate_ppm(bed.cluster.at("HTTPRoute", *KEY)) == PPM // 2
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("said", list(Metrics))
 def test_on_a_slow_cluster_the_end_is_the_same(said: Metrics) -> None:
     """The operator looks between any two moves of the controllers: nothing is ahead of what it needs."""

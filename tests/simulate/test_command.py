@@ -14,6 +14,8 @@ from modelrelease.simulate.traffic import increments
 
 from tests.simulate.releases import BAD
 
+pytestmark = pytest.mark.deep
+
 SAMPLE = str(Path(__file__).parents[2] / "manifests" / "samples" / "digits-minimal.yaml")
 SCENARIO = "requestsPerSecond: 200\nduration: 10m\nhistory: 30m\nfault: {size: 0.05}\n"
 

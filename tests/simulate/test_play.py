@@ -24,6 +24,8 @@ from modelrelease.simulate.traffic import increments
 
 from tests.simulate.releases import BAD, SHORT, a_spec
 
+pytestmark = pytest.mark.deep
+
 
 def a_tape(scenario: Scenario, seed: int = 1) -> Tape:
     return of_traffic(increments(scenario, seed=seed), 0)

@@ -27,6 +27,8 @@ from modelrelease.simulate.world import moment
 
 from tests.simulate.releases import SHORT, a_spec
 
+pytestmark = pytest.mark.deep
+
 BEGUN = replace(SHORT, latency=Lognormal(), history=3000)
 BROKEN = replace(BEGUN, fault=Fault(size=0.05, onset=400))
 
