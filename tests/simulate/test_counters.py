@@ -161,3 +161,23 @@ def test_grpc_is_counted_by_calls() -> None:
     given = Increments(serving=serving).evidence(WINDOW)
     assert found.candidate == given.candidate
     assert found.end - found.start == timedelta(seconds=840)
+
+
+def test_answers_in_pairs_and_by_class_are_evidence_too() -> None:
+    serving = served(PLAIN)
+    tape = serving.tape
+    rows = {
+        version: tuple(replace(row, pairs=(20, 12, 1), classes=(row.requests // 2, row.requests // 4)) for row in found)
+        for version, found in tape.rows.items()
+    }
+    told = Serving(tape=replace(tape, rows=rows, classes=("cat", "dog")), rng=np.random.default_rng(1))
+    told.change(shares(since=0, candidate_ppm=500_000, mirror=None))
+    told.serve(900)
+    evidence = Increments(serving=told).evidence(replace(WINDOW, mirror=None))
+    arm = evidence.blocks[5].candidate
+    assert arm.pairs is not None
+    assert 0 < arm.pairs.worse <= arm.pairs.count <= 2 * 20
+    assert [name for name, _ in arm.classes] == ["cat", "dog"]
+    assert sum(count for _, count in arm.classes) <= arm.requests
+    quiet = Increments(serving=serving).evidence(WINDOW).blocks[5].candidate
+    assert (quiet.pairs, quiet.classes) == (None, ())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from modelrelease.adapters.prometheus.blocks import Grid, grid, total
-from modelrelease.domain.observed import Arm, Block, CustomCount, Evidence, History
+from modelrelease.domain.observed import Arm, Block, CustomCount, Evidence, History, Pairs
 from modelrelease.domain.plan import Window
 from modelrelease.simulate.serving import Serving
 from modelrelease.simulate.tape import Row, Tape, Version, infinite
@@ -83,6 +83,8 @@ class Increments:
             failures=float(sum(row.failures for row in found)),
             latency=tuple(zip(infinite(self.serving.tape.bounds), map(float, within), strict=True)),
             custom=_scores(found, self.scores),
+            classes=_classes(found, self.serving.tape.classes),
+            pairs=_pairs(found),
         )
 
 
@@ -102,6 +104,19 @@ def _scores(rows: Iterable[Row], names: Iterable[str]) -> tuple[CustomCount, ...
     scores = [row.score for row in rows if row.score is not None]
     bad, count = sum(total for total, _ in scores), float(sum(number for _, number in scores))
     return tuple(CustomCount(name=name, bad=bad, total=count) for name in names)
+
+
+def _classes(rows: Sequence[Row], names: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    counts = [sum(column) for column in zip(*(row.classes for row in rows if row.classes), strict=True)]
+    return tuple((name, float(count)) for name, count in zip(names, counts, strict=False))
+
+
+def _pairs(rows: Iterable[Row]) -> Pairs | None:
+    known = [row.pairs for row in rows if row.pairs is not None]
+    if not known:
+        return None
+    count, worse, better = (float(sum(column)) for column in zip(*known, strict=True))
+    return Pairs(count=count, worse=worse, better=better)
 
 
 def scored(tape: Tape) -> bool:
