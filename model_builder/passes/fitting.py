@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -297,12 +296,3 @@ def _optimizer(network: nn.Module, *, settings: Settings) -> torch.optim.Optimiz
     if settings.optimizer == "Sgd":
         return torch.optim.SGD(filled, lr=settings.learning_rate, momentum=0.9, nesterov=True)
     return torch.optim.AdamW(filled, lr=settings.learning_rate)
-
-
-@contextlib.contextmanager
-def all_learn(network: nn.Module) -> Iterator[None]:
-    """Whatever was frozen inside learns again afterwards."""
-    try:
-        yield
-    finally:
-        network.requires_grad_(requires_grad=True)
