@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 #: Only what computes: pre- and post-processing (scaling, softmax) stay in floating point.
 QUANTIZED_OPERATORS = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu"]
-_ACTIVATIONS = {"ActivationSymmetric": True, "WeightSymmetric": True}
+#: Those of them that have weights.
+WEIGHTED_OPERATORS = ["Conv", "Gemm", "MatMul"]
+DYNAMIC_OPERATORS = ["Gemm", "MatMul"]
+_SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True}
 
 
 def prepare(graph: Path, *, folder: Path) -> Path:
@@ -81,8 +84,16 @@ def measure_ranges(prepared: Path, *, sample: NDArray[Any], method: str) -> Path
     return ranges
 
 
-def static(prepared: Path, *, ranges: Path, method: str, to: Path) -> None:
-    """Symmetric per-channel INT8 weights and INT8 activations of fixed ranges, in QDQ form."""
+def static(prepared: Path, *, ranges: Path, method: str, to: Path, without: Collection[str] = ()) -> None:
+    """Symmetric per-channel INT8 weights and INT8 activations of fixed ranges, in QDQ form.
+
+    Args:
+        prepared: from `prepare`.
+        ranges: from `measure_ranges` with the same method.
+        method: how they were measured.
+        to: the file to write.
+        without: names of nodes that stay in floating point.
+    """
     from onnxruntime import quantization as ort
 
     with _quiet():
@@ -94,10 +105,40 @@ def static(prepared: Path, *, ranges: Path, method: str, to: Path) -> None:
             per_channel=True,
             activation_type=ort.QuantType.QInt8,
             weight_type=ort.QuantType.QInt8,
+            nodes_to_exclude=list(without),
             calibrate_method=ort.CalibrationMethod[method],
             calibration_cache_path=ranges,
-            extra_options=_ACTIVATIONS,
+            extra_options=_SYMMETRIC,
         )
+
+
+def dynamic(prepared: Path, *, to: Path, without: Collection[str] = ()) -> None:
+    """Symmetric per-channel INT8 weights of MatMul and Gemm; ranges of activations are found anew in every call."""
+    from onnxruntime import quantization as ort
+
+    with _quiet():
+        ort.quantize_dynamic(
+            str(prepared),
+            str(to),
+            op_types_to_quantize=DYNAMIC_OPERATORS,
+            per_channel=True,
+            weight_type=ort.QuantType.QInt8,
+            # Gemm is taken apart first.
+            nodes_to_exclude=[*without, *(f"{name}_MatMul" for name in without)],
+        )
+
+
+def weighted_layers(prepared: Path, *, operators: Collection[str]) -> list[str]:
+    """Names of the nodes of these kinds that have weights; in the file, those without a name are given one."""
+    import onnx
+
+    model = onnx.load(prepared, load_external_data=False)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    layers = [node for node in model.graph.node if node.op_type in operators and weights.intersection(node.input[:2])]
+    for node in layers:
+        node.name = node.name or f"making_{node.output[0]}"
+    onnx.save(model, prepared)
+    return [node.name for node in layers]
 
 
 @contextlib.contextmanager
