@@ -11,7 +11,7 @@ import argparse
 import importlib
 from typing import Any, Protocol, cast
 
-MODULES = ("build", "pull", "lint", "passes", "evaluate", "compare", "report")
+MODULES = ("build", "pull", "lint", "passes", "evaluate", "compare", "report", "card", "bom", "provenance")
 SPEC_HELP = "the build spec: a file, JSON or YAML, or env:NAME for JSON in a variable of the environment"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from model_builder.metrics import METRICS, SOURCE_SUFFIX, STABLE_SUFFIX, Kind, kind_of
 
@@ -81,6 +82,16 @@ def phrase(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(phrase(inner) for inner in value) or "-"
     return str(value)
+
+
+def reference(uri: str) -> str:
+    """A URI that may have been written with blanks and the like, as RFC 3986 wants it."""
+    return quote(uri, safe=":/?#[]@!$&'()*+,;=%", errors="replace")
+
+
+def package(name: str, version: str) -> str:
+    """The package URL of a Python package."""
+    return f"pkg:pypi/{name.lower().replace('_', '-')}@{quote(version, safe='')}"
 
 
 def blocked(gates: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -1,8 +1,10 @@
 """A made-up artifact whose manifest says all that a report tells, for tests that need no training."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+from model_builder.finished import Finished
 from tests.model_builder.test_finished import made, write_manifest
 
 CLASSES = ["cat", "dog"]
@@ -84,6 +86,11 @@ def described(text: str = "plain", **changes: Any) -> dict[str, Any]:
         "createdAt": "2026-11-22T21:33:52+00:00",
         **changes,
     }
+
+
+def retold(known: Finished, text: str) -> Finished:
+    """A verified artifact with another text wherever somebody outside decides what is written."""
+    return dataclasses.replace(known, manifest={**known.manifest, **described(text)})
 
 
 def artifact(folder: Path, text: str = "plain", **changes: Any) -> Path:
