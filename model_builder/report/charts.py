@@ -159,6 +159,25 @@ def matrix(title: str, names: Sequence[str], counts: Sequence[Sequence[int]]) ->
     return _picture(title, joined(*drawn), height=top + side + 6, width=left + side + 6)
 
 
+def grid(title: str, values: Sequence[Sequence[float]]) -> Markup:
+    """Values of a picture or of positions against each other: blue above zero, orange below, white at zero."""
+    side = max(4, min(14, 200 // max(len(values), len(values[0]))))
+    largest = max((abs(value) for row in values for value in row), default=0.0) or 1.0
+    drawn = [
+        element("rect", x=side * x, y=side * y, width=side, height=side, fill=_tint(value / largest))
+        for y, row in enumerate(values)
+        for x, value in enumerate(row)
+    ]
+    height, width = side * len(values), side * len(values[0])
+    frame = element("rect", x=0, y=0, width=width, height=height, fill="none", stroke="#999999")
+    return _picture(title, joined(*drawn, frame), height=height, width=width)
+
+
+def _tint(share: float) -> str:
+    full = (0, 114, 178) if share >= 0 else (213, 94, 0)
+    return "#" + "".join(f"{round(255 - (255 - part) * abs(share)):02x}" for part in full)
+
+
 def _shade(share: float, *, wrong: bool) -> str:
     """White to the colour of right or wrong answers; few wrong ones are to be seen, hence the root."""
     full = (213, 94, 0) if wrong else (0, 114, 178)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from model_builder.report.words import Row
 #: More classes than this are no picture any more; the worst confusions are listed instead.
 _LARGEST_MATRIX, _LISTED = 30, 20
 _SHARE = (0.0, 1.0)
+#: More numbers than this are not drawn one by one.
+_CELLS = 1024
 
 
 def of_metrics(rows: Sequence[Row]) -> list[Markup]:
@@ -24,7 +27,8 @@ def of_metrics(rows: Sequence[Row]) -> list[Markup]:
             drawn.append(Interval(row.name, own["lower"], own["value"], own["upper"], other.get("value")))
     if not drawn:
         return []
-    axis = Axis("from 0 to 1", min(0.9, *(interval.lower for interval in drawn)), 1.0)
+    lowest = min(interval.lower for interval in drawn)
+    axis = Axis("from 0 to 1", min(0.9, math.floor(lowest * 10) / 10), 1.0)
     picture = charts.intervals("Metrics with exact 95 % bounds", drawn, axis=axis)
     return [
         _figure(picture, "What lies between 0 and 1, with exact 95 % bounds, each one-sided. Hollow: the source model.")
@@ -51,6 +55,16 @@ def of_audit(tables: Mapping[str, Any]) -> list[Markup]:
     if tables.get("corruptions"):
         drawn.append(_corruptions(tables["corruptions"], clean=tables["clean"]))
     return drawn
+
+
+def of_values(title: str, value: object) -> Markup | None:
+    """A small picture of numbers in rows of the same length; None for anything else, and for too many."""
+    if not isinstance(value, list) or not all(isinstance(row, list) and row for row in value):
+        return None
+    numbers = all(isinstance(number, int | float) for row in value for number in row)
+    if len(value) < 2 or not numbers or len({len(row) for row in value}) != 1 or len(value) * len(value[0]) > _CELLS:
+        return None
+    return charts.grid(title, value)
 
 
 def _confusion(table: Mapping[str, Any]) -> Markup:

@@ -28,7 +28,8 @@ figcaption { max-width: 28rem; color: #444; font-size: .9em; }
 .wide { overflow-x: auto; } .quiet { color: #555; }
 @media print { h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
 """
-_LONGEST = 24
+#: Records of a table, and characters of a list of numbers, that are written out.
+_LONGEST, _WORDS = 24, 400
 
 
 def render(artifact: Finished) -> str:
@@ -232,7 +233,12 @@ def _table(heads: Iterable[Child], rows: Iterable[Iterable[Child]], *, caption: 
 
 
 def _cell(value: Child) -> Child:
-    return value if isinstance(value, Markup) else words.phrase(value)
+    if isinstance(value, Markup):
+        return value
+    picture = figures.of_values("values", value)
+    text = words.phrase(value)
+    cut = isinstance(value, list) and len(text) > _WORDS
+    return picture or (text[:_WORDS] + " ... (the manifest has all)" if cut else text)
 
 
 def _pairs(values: Mapping[str, Any], *, caption: str | None = None) -> Markup | None:
@@ -265,5 +271,4 @@ def _anything(title: str, value: Any) -> Markup | None:
         return _pairs(value, caption=title) if flat else joined(*inner)
     if isinstance(value, str) and "\n" in value:
         return joined(element("p", element("strong", title)), element("pre", value))
-    text = words.phrase(value)
-    return element("p", f"{title}: {text if len(text) <= _LONGEST * 40 else text[: _LONGEST * 40] + ' ...'}")
+    return element("p", f"{title}: ", _cell(value))

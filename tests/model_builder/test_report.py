@@ -202,6 +202,20 @@ def test_a_larger_model_is_a_larger_dot() -> None:
     assert small < large
 
 
+def test_a_grid_has_one_colour_above_zero_and_one_below() -> None:
+    drawn = ElementTree.fromstring(charts.grid("t", [[2.0, -2.0], [0.0, 1.0]]))
+    fills = [box.attrib["fill"] for box in drawn.iter("rect")]
+    assert fills[:3] == ["#0072b2", "#d55e00", "#ffffff"] and fills[3] not in fills[:3]
+
+
+def test_maps_of_an_audit_are_drawn_and_long_lists_are_cut(tmp_path: Path) -> None:
+    tables = {"occlusion": [[0.1, 0.2], [0.3, -0.4]], "rows": [{"class": "cat", "parts": [[1, 2], [3, 4]]}]}
+    audits = {"explain": {"parameters": {}, "messages": [], "tables": {**tables, "all": list(range(5000))}}}
+    found = rendered(tmp_path / "a", audits=audits)
+    assert [picture.findtext("title") for picture in pictures(found)].count("values") == 2
+    assert "(the manifest has all)" in found and "4,999" not in found
+
+
 # --- words ---
 
 
