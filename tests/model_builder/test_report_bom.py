@@ -216,6 +216,12 @@ def test_data_libraries_and_limits_are_there(tmp_path: Path) -> None:
     assert {"name": "model_builder:blocked", "value": "true"} in document["metadata"]["component"]["properties"]
 
 
+def test_a_build_of_a_library_of_its_own_has_a_package_url_that_can_be_read(tmp_path: Path) -> None:
+    document = made(tmp_path / "a", versions={"model_builder": "0.1.0", "torch": "2.15.0+cpu"})
+    check(document)
+    assert document["components"][1]["purl"] == "pkg:pypi/torch@2.15.0%2Bcpu"
+
+
 def test_the_bom_of_an_artifact_is_always_the_same_and_of_another_another(tmp_path: Path) -> None:
     first, other = told.artifact(tmp_path / "a"), told.artifact(tmp_path / "b", "other")
     assert bom.render(read(first)) == bom.render(read(first))
