@@ -257,7 +257,7 @@ def test_a_wrong_command_line_is_a_bad_spec(command: Command) -> None:
 def test_passes_and_lint_answer_as_data(tmp_path: Path, command: Command) -> None:
     code, listed = command("passes", "--json")
     assert code == 0
-    assert [entry["name"] for entry in listed["passes"]] == ["train", "quantize"]
+    assert {"train", "quantize"} <= {entry["name"] for entry in listed["passes"]}
 
 
 def test_lint_says_what_the_test_rows_can_prove(tmp_path: Path, command: Command) -> None:
