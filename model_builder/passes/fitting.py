@@ -148,7 +148,7 @@ class _Training:
             self._save()
             return
         self._restore(found)
-        if self.epoch:
+        if self.epoch and not self.finished:
             self._context.notes.append(f"{self._label} was interrupted, and went on after epoch {self.epoch}")
 
     def run_epoch(self, *, after_step: Callable[[], None] | None) -> None:
@@ -156,7 +156,7 @@ class _Training:
         import torch
 
         size = self._settings.batch_size * self._settings.accumulation
-        steps = torch.split(torch.randperm(self._objective.rows, generator=self._order), size)
+        steps = _parts(torch.randperm(self._objective.rows, generator=self._order), size=size)
         total = weight = 0.0
         for index, rows in enumerate(steps):
             done = (self.epoch + (index + 1) / (len(steps) + 1)) / self._settings.epochs
@@ -187,7 +187,7 @@ class _Training:
         settings = self._settings
         self._optimizer.zero_grad()
         weight, total = self._objective.weight(rows), 0.0
-        for batch in torch.split(rows, self._batch):
+        for batch in _parts(rows, size=self._batch):
             loss = self._objective.loss(self._network, batch, self._order)
             (loss / max(weight, 1.0)).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
@@ -281,6 +281,13 @@ class _Training:
         self.epoch, self._scale, self._retreats = state["epoch"], state["scale"], state["retreats"]
         self._batch, self._best, self._notes = state["batch"], state["best"], state["notes"]
         self._losses, self._validation = state["losses"], state["validation"]
+
+
+def _parts(rows: torch.Tensor, *, size: int) -> tuple[torch.Tensor, ...]:
+    """Parts of at most `size`, all alike: a last one of a single row would be an error to a batch norm."""
+    import torch
+
+    return tuple(torch.tensor_split(rows, math.ceil(len(rows) / size)))
 
 
 def _optimizer(network: nn.Module, *, settings: Settings) -> torch.optim.Optimizer:
