@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from model_builder.passes import distill, finetune, prune, quantize, train
+from model_builder.passes import distill, fastest, finetune, float16, prune, quantize, train
 from model_builder.passes.base import Pass
 
 REGISTRY: Mapping[str, Pass] = {
-    entry.name: entry for entry in (train.PASS, finetune.PASS, distill.PASS, prune.PASS, quantize.PASS)
+    entry.name: entry
+    for entry in (train.PASS, finetune.PASS, distill.PASS, prune.PASS, quantize.PASS, float16.PASS, fastest.PASS)
 }
