@@ -15,6 +15,8 @@ from model_builder.passes.base import Context, Pass, Stage
 
 #: In the order in which they win a tie.
 FORMATS = ("Float32", "Float16", "Int8Static", "Int8Dynamic")
+#: What is faster by less than this factor is noise, and not worth another format.
+_WORTHWHILE = 1.05
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def _best(made: dict[str, Path], *, parameters: Parameters, context: Context) ->
         name: {"accuracy": accuracy[name], "latencyP50Ms": round(times[name]["p50"], 4), "holds": value >= least}
         for name, value in accuracy.items()
     }
-    return min((name for name in made if accuracy[name] >= least), key=lambda name: times[name]["p50"])
+    cost = {name: times[name]["p50"] * (1.0 if name == "Float32" else _WORTHWHILE) for name in made}
+    return min((name for name in made if accuracy[name] >= least), key=lambda name: cost[name])
 
 
 PASS = Pass(

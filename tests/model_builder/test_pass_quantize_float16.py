@@ -82,6 +82,7 @@ def fixed(speeds: dict[str, float]) -> Callable[..., dict[str, dict[str, float]]
         ({"Float32": 3.0, "Float16": 2.0, "Int8Static": 4.0, "Int8Dynamic": 5.0}, 0.0, "Float16"),
         ({"Float32": 3.0, "Float16": 4.0, "Int8Static": 1.0, "Int8Dynamic": 5.0}, 0.02, "Float32"),
         ({"Float32": 3.0, "Float16": 4.0, "Int8Static": 1.0, "Int8Dynamic": 5.0}, 1.0, "Int8Static"),
+        ({"Float32": 3.0, "Float16": 2.9, "Int8Static": 4.0, "Int8Dynamic": 5.0}, 0.0, "Float32"),
         ({"Float32": 3.0, "Float16": 3.0, "Int8Static": 3.0, "Int8Dynamic": 3.0}, 1.0, "Float32"),
     ],
 )
