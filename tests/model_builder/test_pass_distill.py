@@ -69,6 +69,7 @@ def few_labels(*, flipped: int = 0) -> Dataset:
     return data
 
 
+@pytest.mark.deep
 def test_rows_without_labels_help_and_the_student_alone_got_as_many_steps(tmp_path: Path) -> None:
     _, made = distilled(tmp_path, Knowing(), data=few_labels(flipped=3))
     record = made.record
@@ -79,6 +80,7 @@ def test_rows_without_labels_help_and_the_student_alone_got_as_many_steps(tmp_pa
     assert len(record["training"]["alone"]["loss"]) == 4 * (12 + 300) / 12
 
 
+@pytest.mark.deep
 def test_a_teacher_that_misleads_is_not_kept(tmp_path: Path) -> None:
     student, made = distilled(tmp_path, Knowing(sign=-1.0), alpha=1, epochs=10)
     assert made.record["kept"] == "alone"
@@ -87,12 +89,14 @@ def test_a_teacher_that_misleads_is_not_kept(tmp_path: Path) -> None:
     assert any("it was worse: the student alone is kept" in note for note in made.notes)
 
 
+@pytest.mark.deep
 def test_without_weight_a_teacher_changes_nothing(tmp_path: Path) -> None:
     _, made = distilled(tmp_path, Knowing(sign=-1.0), alpha=0)
     assert made.record["training"]["distilled"] == made.record["training"]["alone"]
     assert made.record["kept"] == "distilled"  # as good is good enough
 
 
+@pytest.mark.deep
 def test_a_regression_is_distilled(tmp_path: Path) -> None:
     data = dataset(task=Task.REGRESSION, unlabelled=100)
     truth = nn.Linear(6, 1)
@@ -145,6 +149,7 @@ def test_a_built_in_architecture_can_be_the_student(tmp_path: Path) -> None:
     assert torch.equal(restored(rows), small(rows))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("kill", [1, 4, 6])
 def test_an_interrupted_distillation_ends_where_an_undisturbed_one_does(kill: int, tmp_path: Path) -> None:
     undisturbed, first = distilled(tmp_path / "undisturbed", teacher())

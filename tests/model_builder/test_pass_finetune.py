@@ -67,6 +67,7 @@ def tuned(folder: Path, network: nn.Module, *, data: Dataset | None = None, kill
     return made
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(("optimizer", "rate"), [("AdamW", 0.01), ("Sgd", 0.1)])
 def test_it_learns(optimizer: str, rate: float, tmp_path: Path) -> None:
     network = net()
@@ -76,6 +77,7 @@ def test_it_learns(optimizer: str, rate: float, tmp_path: Path) -> None:
     assert not network.training
 
 
+@pytest.mark.deep
 def test_it_learns_a_regression(tmp_path: Path) -> None:
     network, data = net(1), dataset(task=Task.REGRESSION)
     before, _ = objective.error_and_loss(network.eval(), data=data)
@@ -105,6 +107,7 @@ def test_frozen_layers_learn_once_they_are_thawed(tmp_path: Path) -> None:
     assert not torch.equal(network[0].weight, before)
 
 
+@pytest.mark.deep
 def test_it_stops_early_with_the_best_weights(tmp_path: Path) -> None:
     network, data = net(), dataset()
     data.validation.labels[:] = 1 - data.validation.labels  # what is learned makes the validation loss only worse
@@ -116,6 +119,7 @@ def test_it_stops_early_with_the_best_weights(tmp_path: Path) -> None:
     assert any("lowest validation loss" in note for note in made.notes)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_an_interrupted_training_ends_where_an_undisturbed_one_does(epochs: int, tmp_path: Path) -> None:
     undisturbed, resumed = net(dropout=0.3), net(dropout=0.3)
@@ -129,6 +133,7 @@ def test_an_interrupted_training_ends_where_an_undisturbed_one_does(epochs: int,
     assert second.notes == (told if epochs < 3 else [])
 
 
+@pytest.mark.deep
 def test_too_high_a_rate_is_lowered_from_the_last_checkpoint(tmp_path: Path) -> None:
     # Plain sums of rows with a curvature of 2 * 9: steps above 1 / 9 run away, half of 0.2 does not.
     network = nn.Linear(6, 1)
@@ -145,6 +150,7 @@ def test_too_high_a_rate_is_lowered_from_the_last_checkpoint(tmp_path: Path) -> 
     assert "with a learning rate of 0.2: it went back to epoch 0, and on with 0.1" in made.notes[0]
 
 
+@pytest.mark.deep
 def test_a_training_that_no_rate_saves_fails(tmp_path: Path) -> None:
     data = dataset()
     data.train.rows[5] = numpy.inf
@@ -217,6 +223,7 @@ def test_a_token_that_nobody_labelled_counts_for_nothing() -> None:
     assert objective.constant_loss(labels, task=task) == pytest.approx(math.log(4))
 
 
+@pytest.mark.deep
 def test_augmentation_reaches_the_training(tmp_path: Path) -> None:
     from model_builder.data.augmentation import Augmentation
 

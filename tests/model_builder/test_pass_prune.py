@@ -126,6 +126,7 @@ def test_the_built_in_networks_are_chains() -> None:
     assert links(REGISTRY["digits-cnn"]().network, 8, 8) == chain
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("importance", ["Magnitude", "Gradient"])
 def test_the_given_share_of_all_weights_is_zero_and_stays_so_in_training(importance: str, tmp_path: Path) -> None:
     network = conv_net()
