@@ -142,7 +142,10 @@ def _produce(
     pipeline.release()
     reporter.phase("check")
     # First, since nothing else that is said about a broken model means anything.
-    checked = checks.run(parity=pipeline.parity(), final=final, data=data, tolerance=pipeline.tolerance)
+    exported = pipeline.exported_graph()
+    checked = checks.run(
+        parity=pipeline.parity(), exported=exported, final=final, data=data, tolerance=pipeline.tolerance
+    )
     checks.judge(checked)
     findings = judged.examine(
         plan=plan,
@@ -151,6 +154,7 @@ def _produce(
         data=data,
         reporter=reporter,
     )
+    findings.gates += checks.as_gates(checked)
     reporter.phase("write")
     contract = manifest.write_repository(plan=plan, final=final, data=data, tolerance=pipeline.tolerance, out=artifact)
     outcome = manifest.Outcome(

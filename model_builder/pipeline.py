@@ -192,6 +192,10 @@ class Pipeline:
         self._finish(step, context=context, figures={**usage.to_json(), "aliases": aliases})
         return network
 
+    def exported_graph(self) -> Path:
+        """The graph of the whole network, before the passes on the graph."""
+        return self._graph(0)
+
     def _exported(self, count: int) -> Path:
         step = self._exports[count]
         found = self._fetch_graph(step)

@@ -100,7 +100,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("planted") / "cache"
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("recipe", [[], [INT8], [{"pass": "planted-float16"}]], ids=["fp32", "int8", "fp16"])
 def test_what_is_right_passes_the_gates_of_every_build(
     recipe: list[dict[str, Any]], seed: int, tmp_path: Path, cache: Path
@@ -109,7 +109,7 @@ def test_what_is_right_passes_the_gates_of_every_build(
     assert run_build(raw, out=tmp_path / "out", cache=cache)["metrics"]["accuracy"]["value"] > 0.95
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize(
     "fault",
     [BLANK, {"pass": "planted-pruned"}, {"pass": "planted-unscaled"}, {"pass": "planted-transposed"}],
@@ -119,5 +119,5 @@ def test_a_classic_mistake_is_caught_by_the_gates_of_every_build(
     fault: dict[str, Any], seed: int, tmp_path: Path, cache: Path
 ) -> None:
     raw = spec(TRAIN, fault, data={"name": "digits", "seed": seed})
-    with pytest.raises(GateFailed, match="the gate asks for"):
+    with pytest.raises(GateFailed, match="the gate asks for|outputShift is"):
         run_build(raw, out=tmp_path / "out", cache=cache)
