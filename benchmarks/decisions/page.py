@@ -45,7 +45,10 @@ def _of_group(results: Results, group: Group) -> str:
     if not rows:
         return "Not run yet."
     rules = [rule for rule in RULES if any(rule in entry["rules"] for entry in rows)]
-    body = [(entry["name"], *(_cell(entry["rules"][rule]) for rule in rules)) for entry in rows]
+    body = [
+        (entry["name"], *(_cell(entry["rules"][rule]) if rule in entry["rules"] else "-" for rule in rules))
+        for entry in rows
+    ]
     return _table(("traffic", *(f"**{rule}**" if rule == OURS else rule for rule in rules)), body)
 
 
