@@ -57,7 +57,7 @@ def test_a_spec_is_resolved_with_defaults_and_camel_case_keys() -> None:
             float("nan"),
             "learningRate must be a number such as 0.001, not float nan",
         ),
-        ("recipe.1.parameters.scheme", "Int4", "scheme is 'Int4'; known: Int8Static"),
+        ("recipe.1.parameters.scheme", "Int4", "scheme is 'Int4'; known: Int8Dynamic, Int8Static"),
         ("recipe", [TRAIN] * 33, "the number of entries in spec.recipe is 33; allowed is 0 to 32"),
         ("recipe", [QUANTIZE, TRAIN], "'train' works on the network and can't follow 'quantize'"),
         ("gates.0.metric", "acuracy", "spec.gates[0].metric is 'acuracy'; did you mean 'accuracy'?"),

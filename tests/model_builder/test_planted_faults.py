@@ -119,5 +119,5 @@ def test_a_classic_mistake_is_caught_by_the_gates_of_every_build(
     fault: dict[str, Any], seed: int, tmp_path: Path, cache: Path
 ) -> None:
     raw = spec(TRAIN, fault, data={"name": "digits", "seed": seed})
-    with pytest.raises(GateFailed, match="the gate asks for|outputShift is"):
+    with pytest.raises(GateFailed, match=r"the gate asks for|outputShift is"):
         run_build(raw, out=tmp_path / "out", cache=cache)
