@@ -65,10 +65,10 @@ def _bars(rows: Sequence[Any], *, path: Path, value: Any, title: str, label: str
     if log:
         axes.set_xscale("log")
     axes.set_xlabel(label)
-    axes.set_title(title, fontsize=11)
+    figure.suptitle(title, fontsize=11)
     axes.grid(axis="x", alpha=0.3)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=len(RULES), fontsize=8, frameon=False)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

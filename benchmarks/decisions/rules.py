@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+import numpy
+
 from benchmarks.decisions import argo, flagger, kayenta
 from benchmarks.decisions.cells import Cell
-from benchmarks.decisions.limits import Limit
+from benchmarks.decisions.limits import Limit, quantile
 from benchmarks.decisions.outcomes import Outcomes
 from benchmarks.decisions.traffic import Traffic
 
@@ -17,17 +19,21 @@ UNTUNED = (FLAGGER, KAYENTA)
 
 _DEFAULT = Limit(errors=0.01), Limit(latency_ms=500.0)  # Flagger's documented examples
 _HEADROOM = 1.15
+_MANY = 10**9
 
 Peer = Callable[[Traffic], Outcomes]
 
 
 def tuned(cell: Cell) -> Limit:
-    """Return the threshold of somebody who knows the truth: twice the true error ratio, or just above the true p99."""
+    """Return the threshold of somebody who knows the truth: twice the true error ratio, or just above the p99 shown."""
     shape = cell.scenario.latency
     if shape is None:
         return Limit(errors=max(0.01, 2 * cell.scenario.error_ratio))
-    p99 = shape.median * math.exp(2.3263478740408408 * shape.sigma)
-    return Limit(latency_ms=_HEADROOM * p99)
+    # What the metric shows of the truth: a quantile interpolated between the bounds of buckets.
+    ranks = (math.log(bound / shape.median) / shape.sigma for bound in shape.bounds)
+    within = numpy.array([round(_MANY * 0.5 * math.erfc(-rank / math.sqrt(2.0))) for rank in ranks])
+    shown = quantile(within, requests=numpy.array(_MANY), bounds=shape.bounds, level=0.99)
+    return Limit(latency_ms=_HEADROOM * float(shown))
 
 
 def peers(cell: Cell, *, seed: int) -> Mapping[str, Peer]:
