@@ -36,7 +36,7 @@ def translated(place: Path) -> Iterator[None]:
         yield
     except BuildError:
         raise
-    except Exception as error:
+    except Exception as error:  # libraries tell a lack of memory or space in types of their own; others go on
         text = str(error).lower()
         if isinstance(error, MemoryError) or any(phrase in text for phrase in _MEMORY):
             raise OutOfMemory("the build ran out of memory: raise the memory limit, or lower batchSize") from error

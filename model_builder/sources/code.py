@@ -25,7 +25,7 @@ def make(code: Code, *, folder: Path) -> Architecture:
         raise BadSpec(f"spec.source.code.factory is {code.factory!r}, but {where} has no function {attribute!r}")
     try:
         network = factory(**code.parameters)
-    except Exception as error:
+    except Exception as error:  # a user's function may raise anything
         raise BadData(
             f"{code.factory} failed: {type(error).__name__}: {error}; correct it or its parameters"
         ) from error
@@ -37,7 +37,7 @@ def make(code: Code, *, folder: Path) -> Architecture:
 def _installed(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except Exception as error:  # importing runs a user's code, which may raise anything
         raise BadSpec(
             f"spec.source.code.factory: {name!r} can't be imported ({type(error).__name__}: {error}): install it "
             "into the image of the build, or give the file with spec.source.code.path"
@@ -56,7 +56,7 @@ def _file(path: str, *, folder: Path, name: str) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses and the like look their module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except Exception as error:  # as above
         del sys.modules[spec.name]
         raise BadData(
             f"{path} of the source can't be imported ({type(error).__name__}: {error}): correct it"

@@ -40,7 +40,7 @@ class Istio:
 
     layout = LAYOUT
 
-    def question(self, *, meta: Meta, protocols: Sequence[Protocol], mirror: Slot | None) -> Question:  # noqa: ARG002
+    def question(self, *, meta: Meta, protocols: Sequence[Protocol], mirror: Slot | None) -> Question:  # noqa: ARG002 - not counted
         """Return what to read for a release."""
         services = {slot: naming.service(meta.name, slot) for slot in (Slot.STABLE, Slot.CANDIDATE)}
         known = frozenset(protocols)
