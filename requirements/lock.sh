@@ -14,18 +14,19 @@ lock() {
         ${upgrade:+"$upgrade"} --output-file "$file" "$@"
 }
 
-# extra NAME: the requirements of one extra alone, without those of the operator.
-extra() {
+# extras NAME...: the requirements of these extras alone, without those of the operator.
+extras() {
     python3 -c 'import sys, tomllib
 with open("pyproject.toml", "rb") as file:
-    print(*tomllib.load(file)["project"]["optional-dependencies"][sys.argv[1]], sep="\n")' "$1"
+    every = tomllib.load(file)["project"]["optional-dependencies"]
+print(*(one for name in sys.argv[1:] for one in every[name]), sep="\n")' "$@"
 }
 
 # What the tests run with. The images get the same versions: the other files are resolved within this one.
 lock dev.txt --all-extras --group dev pyproject.toml
 lock operator.txt --constraint requirements/dev.txt pyproject.toml
-extra puller | lock puller.txt --constraint requirements/dev.txt -
-extra builder | lock builder.txt --constraint requirements/dev.txt -
+extras puller gcs azure sign | lock puller.txt --constraint requirements/dev.txt -
+extras builder data huggingface mlflow gcs azure tune qat sign | lock builder.txt --constraint requirements/dev.txt -
 
 # The Triton of the local cluster: its server pins an old numpy, and its Python backend needs one.
 echo 'nvidia-pytriton==0.7.0' | lock triton-server.txt --no-deps -
