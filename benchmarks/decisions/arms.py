@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy
 from modelrelease.domain.analysis import buckets
 from modelrelease.domain.analysis.lanes import Lanes, Memory
-from modelrelease.domain.observed import Arm
-from modelrelease.domain.spec import Latency
+from modelrelease.domain.counts import Arm
+from modelrelease.domain.policy import Latency
 from modelrelease.simulate.traffic import Counts
 from modelrelease.simulate.traffic import Traffic as Simulated
 from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from modelrelease.domain.spec import Analysis
+from modelrelease.domain.policy import Analysis
 from modelrelease.simulate.scenario import (
     Autoscaling,
     Burst,

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from modelrelease.domain import analysis
 from modelrelease.domain.analysis import Exposure
-from modelrelease.domain.observed import Arm, Block, CustomCount, Evidence, History, Slot
-from modelrelease.domain.spec import Analysis, CustomMetric, ErrorRate
+from modelrelease.domain.counts import Arm, Block, CustomCount, Evidence, History
+from modelrelease.domain.observed import Slot
+from modelrelease.domain.policy import Analysis, CustomMetric, ErrorRate
 
 from benchmarks.decisions.targets import Check
 

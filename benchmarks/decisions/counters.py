@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy
-from modelrelease.domain.spec import Bake
+from modelrelease.domain.policy import Bake
 from modelrelease.simulate.play import Run
 from modelrelease.simulate.simulation import Simulation
 

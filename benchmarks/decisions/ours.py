@@ -17,7 +17,7 @@ from modelrelease.domain.analysis.metrics import ERRORS, OBJECTIVE, metrics
 from modelrelease.domain.analysis.metrics import lanes as contract_of
 from modelrelease.domain.analysis.report import AMBER, LEAST_BLOCKS
 from modelrelease.domain.planning import plan_ladder
-from modelrelease.domain.spec import Bake, Rollout, Shadow, Step
+from modelrelease.domain.policy import Bake, Rollout, Shadow, Step
 from modelrelease.simulate.traffic import Traffic as Simulated
 
 from benchmarks.decisions import arms

@@ -12,9 +12,11 @@ import pytest_asyncio
 from modelrelease.adapters.prometheus import PrometheusEvidence
 from modelrelease.adapters.prometheus.client import PrometheusClient
 from modelrelease.domain import codec
-from modelrelease.domain.observed import Evidence, Meta, Protocol, Slot
+from modelrelease.domain.counts import Evidence
+from modelrelease.domain.observed import Meta, Protocol, Slot
 from modelrelease.domain.plan import Window
-from modelrelease.domain.spec import CustomMetric, Spec
+from modelrelease.domain.policy import CustomMetric
+from modelrelease.domain.spec import Spec
 
 from tests.adapters.prometheus_server import Pod, Process, Prometheus, prometheus
 from tests.fakes import samples

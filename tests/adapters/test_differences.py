@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from modelrelease.adapters.triton.differences import compare, wrong
-from modelrelease.domain.observed import GoldenComparison
+from modelrelease.domain.counts import GoldenComparison
 from numpy.typing import NDArray
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)

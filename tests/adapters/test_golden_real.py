@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from modelrelease.adapters.triton import GoldenAnswers, GoldenProber
 from modelrelease.adapters.triton.connection import slot_address
-from modelrelease.domain.observed import BuildResult, Contract, GoldenCheck, Meta, Record, Slot, Tensor
+from modelrelease.domain.counts import GoldenCheck
+from modelrelease.domain.observed import BuildResult, Contract, Meta, Record, Slot, Tensor
 from modelrelease.domain.status import Artifact
 from tritonclient.grpc import InferInput, aio  # type: ignore[import-untyped]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from modelrelease.adapters.facts import job_facts
-from modelrelease.domain.observed import JobFacts, JobState, Problem, Tensor
+from modelrelease.domain.observed import JobFacts, JobState, Tensor
+from modelrelease.domain.problem import Problem
 
 from tests.adapters.pods import Object, ended, failed, job, pod, said, unscheduled, waiting
 from tests.fakes.controllers import ANSWER

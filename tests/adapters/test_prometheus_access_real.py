@@ -13,7 +13,8 @@ import pytest_asyncio
 from aiohttp import web
 from modelrelease.adapters.prometheus import PrometheusEvidence
 from modelrelease.adapters.prometheus.client import PrometheusClient
-from modelrelease.domain.observed import Evidence, Meta
+from modelrelease.domain.counts import Evidence
+from modelrelease.domain.observed import Meta
 
 from tests.adapters.certificates import Authority
 from tests.adapters.prometheus_looks import envoy, read, requests, scraped

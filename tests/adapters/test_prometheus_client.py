@@ -14,7 +14,8 @@ from modelrelease.adapters.prometheus import PrometheusEvidence, client
 from modelrelease.adapters.prometheus.client import PrometheusClient
 from modelrelease.adapters.prometheus.problems import MetricsError
 from modelrelease.domain import codec
-from modelrelease.domain.observed import Evidence, Meta, Protocol
+from modelrelease.domain.counts import Evidence
+from modelrelease.domain.observed import Meta, Protocol
 from modelrelease.domain.plan import Window
 from modelrelease.domain.spec import Spec
 

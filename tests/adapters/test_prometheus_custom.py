@@ -10,7 +10,7 @@ from modelrelease.adapters.prometheus.client import PrometheusClient, Series
 from modelrelease.adapters.prometheus.custom import Custom
 from modelrelease.adapters.prometheus.reading import Reader
 from modelrelease.domain.observed import Meta, Slot
-from modelrelease.domain.spec import CustomMetric
+from modelrelease.domain.policy import CustomMetric
 
 META = Meta(name="digits", namespace="vision", uid="u", generation=1, resource_version="1")
 METRIC = CustomMetric(name="m", bad='bad{s="$slot"}', total='all{s="$slot"}')

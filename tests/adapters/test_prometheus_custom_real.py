@@ -8,7 +8,7 @@ import math
 import pytest
 from modelrelease.adapters.prometheus import PrometheusEvidence
 from modelrelease.domain.observed import Meta, Slot
-from modelrelease.domain.spec import CustomMetric
+from modelrelease.domain.policy import CustomMetric
 
 from tests.adapters.prometheus_looks import envoy, read, requests, scraped
 from tests.adapters.prometheus_server import CANDIDATE, STABLE, Process, Prometheus

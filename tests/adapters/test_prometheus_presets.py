@@ -13,7 +13,8 @@ from modelrelease.adapters.prometheus.presets import base
 from modelrelease.adapters.prometheus.presets.envoy import Envoy
 from modelrelease.adapters.prometheus.presets.envoy_gateway import PRESET as ENVOY_GATEWAY
 from modelrelease.adapters.prometheus.presets.istio import PRESET as ISTIO
-from modelrelease.domain.observed import Arm, Meta, Protocol, Slot
+from modelrelease.domain.counts import Arm
+from modelrelease.domain.observed import Meta, Protocol, Slot
 
 META = Meta(name="digits", namespace="vision", uid="u", generation=1, resource_version="1")
 POD = frozenset({("pod", "a")})

@@ -11,7 +11,7 @@ from modelrelease.adapters.prometheus import PrometheusEvidence
 from modelrelease.cli import queries
 from modelrelease.domain import codec
 from modelrelease.domain.observed import Meta
-from modelrelease.domain.spec import CustomMetric
+from modelrelease.domain.policy import CustomMetric
 
 from tests.adapters.prometheus_looks import END, at, envoy, read, requests, scraped
 from tests.adapters.prometheus_server import CANDIDATE, Process, Prometheus

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelrelease.adapters.facts import deployment_facts, job_facts, route_facts, slot_facts
 from modelrelease.domain import codec, naming
-from modelrelease.domain.observed import PPM, Meta, Mirror, Problem, Slot
+from modelrelease.domain.observed import PPM, Meta, Mirror, Slot
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.spec import Spec
 from modelrelease.render import http_route, service
 

@@ -12,7 +12,8 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from modelrelease.domain import codec
 from modelrelease.domain.naming import GROUP, PLURAL, VERSION
-from modelrelease.domain.spec import Rollout, Spec
+from modelrelease.domain.policy import Rollout
+from modelrelease.domain.spec import Spec
 
 from tests.api.crd_cases import ACCEPTED, REFUSED, SAMPLES, Case, changed, minimal
 from tests.api.status_sample import STATUS

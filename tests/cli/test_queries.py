@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from modelrelease.cli import queries
-from modelrelease.domain.spec import CustomMetric
+from modelrelease.domain.policy import CustomMetric
 
 S = '{namespace="$namespace",pod=~"$name-$revision-.*"}'
 P99 = '{quantile="0.99",namespace="$namespace",pod=~"$name-$revision-.*"}'

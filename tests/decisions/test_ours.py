@@ -7,7 +7,7 @@ import pytest
 from modelrelease.domain.analysis import budget
 from modelrelease.domain.analysis.kernel import Counts, Line
 from modelrelease.domain.analysis.lanes import Lanes, fresh
-from modelrelease.domain.spec import Bake
+from modelrelease.domain.policy import Bake
 from modelrelease.simulate.scenario import Fault, Scenario
 from modelrelease.simulate.simulation import Simulation
 

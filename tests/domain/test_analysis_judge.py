@@ -13,18 +13,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from modelrelease.domain.analysis import Exposure, amber, begin, enter, judge, overall
 from modelrelease.domain.analysis.pack import unpack
-from modelrelease.domain.observed import (
-    Arm,
-    Block,
-    CustomCount,
-    Evidence,
-    GoldenCheck,
-    History,
-    Pairs,
-    Problem,
-    Slot,
-)
-from modelrelease.domain.spec import Analysis, CustomMetric, ErrorRate, Latency
+from modelrelease.domain.counts import Arm, Block, CustomCount, Evidence, GoldenCheck, History, Pairs
+from modelrelease.domain.observed import Slot
+from modelrelease.domain.policy import Analysis, CustomMetric, ErrorRate, Latency
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.status import AnalysisState, Verdict, VerdictValue
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

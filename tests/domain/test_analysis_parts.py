@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from modelrelease.domain.analysis import budget, drift, paired, sequences, split
 from modelrelease.domain.analysis.kernel import Counts
 from modelrelease.domain.analysis.paired import Paired
-from modelrelease.domain.observed import Arm, Pairs
+from modelrelease.domain.counts import Arm, Pairs
 
 
 @pytest.mark.parametrize(("x", "n", "p", "expected"), [(8, 10, 0.5, 1024 / 495), (0, 100, 0.05, 1.672315)])

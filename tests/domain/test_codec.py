@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelrelease.domain import codec
 from modelrelease.domain.codec import Malformed
-from modelrelease.domain.spec import Pause, Rollout, Step
+from modelrelease.domain.policy import Pause, Rollout, Step
 from modelrelease.domain.status import Retired, Status, WaitingFor
 
 MOMENT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from modelrelease.domain import commands, naming
 from modelrelease.domain.commands import Verb
-from modelrelease.domain.observed import FLOOR_PPM, PPM, JobState, Problem, Protocol, Slot
-from modelrelease.domain.spec import Bake, Gate, OnDeadline, Pause, Step
+from modelrelease.domain.observed import FLOOR_PPM, PPM, JobState, Protocol, Slot
+from modelrelease.domain.policy import Bake, OnDeadline, Pause, Step
+from modelrelease.domain.problem import Problem
+from modelrelease.domain.spec import Gate
 from modelrelease.domain.status import Outcome, Stage, Status
 
 from tests.domain.world import World, a_spec

@@ -13,7 +13,8 @@ from modelrelease.domain.decide import decide
 from modelrelease.domain.needs import needs
 from modelrelease.domain.observed import FLOOR_PPM, PPM, Mirror, Slot
 from modelrelease.domain.plan import Remove, WantRoute
-from modelrelease.domain.spec import Bake, OnInconclusive, Shadow, Spec
+from modelrelease.domain.policy import Bake, OnInconclusive, Shadow
+from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Candidate, Outcome, Stage, Status
 
 from tests.domain.world import ANALYSIS, World, a_spec

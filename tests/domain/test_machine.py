@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from modelrelease.domain import commands, naming
 from modelrelease.domain.commands import Verb
 from modelrelease.domain.observed import FLOOR_PPM, PPM, Observed, Slot
-from modelrelease.domain.spec import Bake, Shadow
+from modelrelease.domain.policy import Bake, Shadow
 from modelrelease.domain.status import Stage
 
 from tests.domain.world import World, a_spec

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 from modelrelease.domain.decide import decide
-from modelrelease.domain.observed import FLOOR_PPM, Observed, Problem, Protocol
+from modelrelease.domain.observed import FLOOR_PPM, Observed, Protocol
 from modelrelease.domain.plan import WantRoute
-from modelrelease.domain.spec import Shadow
+from modelrelease.domain.policy import Shadow
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.status import Stage
 
 from tests.domain.test_exposure import asked, candidate, in_stage, routes, until

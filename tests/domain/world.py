@@ -11,20 +11,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from modelrelease.domain import codec, naming
+from modelrelease.domain.counts import Arm, Block, Evidence, GoldenCheck, History
 from modelrelease.domain.decide import decide
 from modelrelease.domain.needs import needs
 from modelrelease.domain.observed import (
     FLOOR_PPM,
     PPM,
-    Arm,
-    Block,
     BuildResult,
     Contract,
     DeploymentFacts,
-    Evidence,
     GatewayFacts,
-    GoldenCheck,
-    History,
     JobFacts,
     JobState,
     Meta,
@@ -32,7 +28,6 @@ from modelrelease.domain.observed import (
     Mirror,
     Observed,
     ProbeResult,
-    Problem,
     Protocol,
     Record,
     RouteFacts,
@@ -51,10 +46,10 @@ from modelrelease.domain.plan import (
     WantSlot,
     Window,
 )
+from modelrelease.domain.policy import Analysis, Bake, Rollout, Step
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.spec import (
-    Analysis,
     ArtifactStore,
-    Bake,
     Build,
     Data,
     Evaluation,
@@ -64,11 +59,9 @@ from modelrelease.domain.spec import (
     Model,
     ParentRef,
     Pass,
-    Rollout,
     Serving,
     Source,
     Spec,
-    Step,
     Traffic,
     Triton,
 )

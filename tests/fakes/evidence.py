@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from modelrelease.adapters.triton import GoldenAnswers
-from modelrelease.domain.observed import Arm, Block, Evidence, GoldenCheck, History, Record, Slot
+from modelrelease.domain.counts import Arm, Block, Evidence, GoldenCheck, History
+from modelrelease.domain.observed import Record, Slot
 from modelrelease.domain.plan import Window
 
 SCRAPE = 2.0

@@ -8,16 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from modelrelease.adapters.triton import GoldenAnswers
-from modelrelease.domain.observed import (
-    Arm,
-    Evidence,
-    GatewayFacts,
-    Meta,
-    ProbeResult,
-    Protocol,
-    Record,
-    Unknown,
-)
+from modelrelease.domain.counts import Arm, Evidence
+from modelrelease.domain.observed import GatewayFacts, Meta, ProbeResult, Protocol, Record, Unknown
 from modelrelease.domain.plan import Window
 from modelrelease.domain.spec import Spec
 

@@ -11,18 +11,10 @@ from modelrelease.adapters.errors import ApiError
 from modelrelease.adapters.kinds import CACHED, CHILDREN
 from modelrelease.adapters.triton import GoldenAnswers
 from modelrelease.domain import codec, naming
-from modelrelease.domain.observed import (
-    Arm,
-    Evidence,
-    GatewayFacts,
-    Meta,
-    ProbeResult,
-    Problem,
-    Protocol,
-    Record,
-    Unknown,
-)
+from modelrelease.domain.counts import Arm, Evidence
+from modelrelease.domain.observed import GatewayFacts, Meta, ProbeResult, Protocol, Record, Unknown
 from modelrelease.domain.plan import Window
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.spec import Spec
 from modelrelease.render import RenderConfig
 from modelrelease.runtime.apply import Applier

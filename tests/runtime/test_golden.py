@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from modelrelease.adapters.triton import GoldenAnswers
-from modelrelease.domain.observed import BuildResult, Contract, GoldenCheck, Meta, Record
+from modelrelease.domain.counts import GoldenCheck
+from modelrelease.domain.observed import BuildResult, Contract, Meta, Record
 from modelrelease.domain.status import Artifact
 from modelrelease.runtime.golden import GoldenWatch
 

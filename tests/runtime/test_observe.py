@@ -7,7 +7,8 @@ from datetime import timedelta
 from modelrelease.adapters import errors
 from modelrelease.adapters.kinds import Manifest
 from modelrelease.domain import naming
-from modelrelease.domain.observed import GatewayFacts, JobState, Observed, Problem, Protocol, Slot, Unknown
+from modelrelease.domain.observed import GatewayFacts, JobState, Observed, Protocol, Slot, Unknown
+from modelrelease.domain.problem import Problem
 
 from tests.fakes import controllers, faults
 from tests.fakes.samples import NAME, NAMESPACE, release, set_version

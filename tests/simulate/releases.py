@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from modelrelease.domain.policy import Bake, Rollout, Step
 from modelrelease.domain.spec import (
     ArtifactStore,
-    Bake,
     Build,
     Data,
     Evaluation,
@@ -15,11 +15,9 @@ from modelrelease.domain.spec import (
     Model,
     ParentRef,
     Pass,
-    Rollout,
     Serving,
     Source,
     Spec,
-    Step,
     Traffic,
     Triton,
 )

@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from modelrelease.domain.observed import Evidence, Mirror, Slot
+from modelrelease.domain.counts import Evidence
+from modelrelease.domain.observed import Mirror, Slot
 from modelrelease.domain.plan import Window
 from modelrelease.simulate.increments import Increments
 from modelrelease.simulate.play import Player, Run

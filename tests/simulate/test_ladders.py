@@ -9,7 +9,8 @@ import pytest
 from modelrelease.cli.simulate import read_scenario
 from modelrelease.cli.spec_file import read_release
 from modelrelease.domain.planning import expect
-from modelrelease.domain.spec import Bake, Rollout, Spec, Step
+from modelrelease.domain.policy import Bake, Rollout, Step
+from modelrelease.domain.spec import Spec
 from modelrelease.simulate.play import Ending, Run
 from modelrelease.simulate.scenario import Lognormal, Scenario
 from modelrelease.simulate.simulation import Simulation

@@ -19,7 +19,7 @@ from modelrelease.domain.planning import (
     plan_ladder,
     reaction_seconds,
 )
-from modelrelease.domain.spec import Analysis, ErrorRate, Rollout, Shadow
+from modelrelease.domain.policy import Analysis, ErrorRate, Rollout, Shadow
 
 PLAIN, MIRRORED = Rollout(), Rollout(shadow=Shadow())
 

@@ -10,7 +10,8 @@ import pytest
 from modelrelease.domain.decide import decide
 from modelrelease.domain.observed import PPM, Mirror, Observed, Slot
 from modelrelease.domain.plan import Plan
-from modelrelease.domain.spec import Bake, CustomMetric, Pause, Rollout, Shadow, Spec, Step
+from modelrelease.domain.policy import Bake, CustomMetric, Pause, Rollout, Shadow, Step
+from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import VerdictValue
 from modelrelease.simulate import world
 from modelrelease.simulate.increments import Increments

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from modelrelease.cli import production
 from modelrelease.cli.main import main
-from modelrelease.domain.observed import Block
+from modelrelease.domain.counts import Block
 from modelrelease.domain.plan import Window
-from modelrelease.domain.spec import Step
+from modelrelease.domain.policy import Step
 from modelrelease.simulate.increments import Increments
 from modelrelease.simulate.play import Ending, Player, Run
 from modelrelease.simulate.prometheus import Scraped, SimulatedPrometheus

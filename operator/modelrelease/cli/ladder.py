@@ -8,7 +8,7 @@ from rich.text import Text
 
 from modelrelease.cli.release import Release
 from modelrelease.domain.codec import format_duration
-from modelrelease.domain.spec import Step
+from modelrelease.domain.policy import Step
 from modelrelease.domain.status import Candidate, Stage
 
 FULL = 100

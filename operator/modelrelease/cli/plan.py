@@ -20,7 +20,7 @@ from modelrelease.cli.spec_file import Written, read_release
 from modelrelease.domain.analysis.dispersion import kappa
 from modelrelease.domain.plan import Window
 from modelrelease.domain.planning import WEIGHTS, Ladder, expect, plan_ladder
-from modelrelease.domain.spec import Rollout, Shadow
+from modelrelease.domain.policy import Rollout, Shadow
 from modelrelease.simulate.report import number
 
 SCRAPE = 15.0  # seconds, where nobody has measured it

@@ -10,7 +10,8 @@ from modelrelease.adapters.prometheus import PrometheusEvidence
 from modelrelease.adapters.prometheus.client import PrometheusClient
 from modelrelease.cli.errors import CommandError
 from modelrelease.cli.spec_file import Written
-from modelrelease.domain.observed import Evidence, Meta, Protocol
+from modelrelease.domain.counts import Evidence
+from modelrelease.domain.observed import Meta, Protocol
 from modelrelease.domain.plan import Window
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modelrelease.domain import promql
+from modelrelease.domain.policy import CustomMetric
 from modelrelease.domain.promql import QueryError
-from modelrelease.domain.spec import CustomMetric
 
 _NAMES = dict.fromkeys(promql.PLACEHOLDERS, "x")
 _APART = frozenset({"slot", "revision"})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from modelrelease.cli import queries
 from modelrelease.domain.codec import format_duration
-from modelrelease.domain.spec import Analysis, CustomMetric, Rollout, Step
+from modelrelease.domain.policy import Analysis, CustomMetric, Rollout, Step
 
 _DAY = 86400.0
 _METRIC = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")

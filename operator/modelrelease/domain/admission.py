@@ -7,9 +7,10 @@ from dataclasses import replace
 from modelrelease.domain import analysis
 from modelrelease.domain.analysis.golden import golden
 from modelrelease.domain.context import RECHECK, Context, Wait
-from modelrelease.domain.observed import Evidence, History, Problem
+from modelrelease.domain.counts import Evidence, History
 from modelrelease.domain.planning import plan_ladder
-from modelrelease.domain.spec import Rollout
+from modelrelease.domain.policy import Rollout
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.status import Candidate, Stage, Status, VerdictValue, Weight
 
 

@@ -2,7 +2,7 @@
 
 One generic walk instead of a parser per type: snake_case fields are camelCase keys,
 enums are their values, times are RFC 3339, durations (fields declared with
-`spec.seconds`) are Go-style strings. Absent and null keys take the field's default.
+`policy.seconds`) are Go-style strings. Absent and null keys take the field's default.
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from modelrelease.domain import naming
-from modelrelease.domain.observed import FLOOR_PPM, PPM, Observed, Problem, Record, Slot
-from modelrelease.domain.spec import Pause, Spec
+from modelrelease.domain.observed import FLOOR_PPM, PPM, Observed, Record, Slot
+from modelrelease.domain.policy import Pause
+from modelrelease.domain.problem import Problem
+from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Candidate, End, Outcome, Stage, Status, Weight
 
 RECHECK = 5.0  # seconds between looks at what sends no event (Triton, the Gateway)

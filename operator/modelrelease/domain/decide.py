@@ -16,9 +16,10 @@ from modelrelease.domain.converge import converge
 from modelrelease.domain.evidence import clock
 from modelrelease.domain.explain import announce, explain, steady
 from modelrelease.domain.mirroring import copies_refused
-from modelrelease.domain.observed import GatewayFacts, Observed, Problem, Slot
+from modelrelease.domain.observed import GatewayFacts, Observed, Slot
 from modelrelease.domain.plan import Plan
-from modelrelease.domain.spec import OnDeadline
+from modelrelease.domain.policy import OnDeadline
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.status import Candidate, Outcome, Retired, Stable, Stage, Status, Verdict
 
 _MOVES = 12  # more than any chain of transitions; a guard against a cycle, tested by a property

@@ -15,8 +15,8 @@ from modelrelease.domain.analysis import Exposure
 from modelrelease.domain.analysis.extras import SPLIT
 from modelrelease.domain.analysis.golden import METRIC as GOLDEN
 from modelrelease.domain.context import FULL, Context, Wait
+from modelrelease.domain.counts import Evidence
 from modelrelease.domain.mirroring import mirror_target
-from modelrelease.domain.observed import Evidence
 from modelrelease.domain.plan import Window
 from modelrelease.domain.status import Candidate, Stage, Verdict, VerdictValue
 

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from itertools import takewhile
 
-from modelrelease.domain.spec import Rollout
+from modelrelease.domain.policy import Rollout
 
 WEIGHTS = (1, 2, 5, 10, 25, 50)
 UNKNOWN_TRAFFIC = (5, 10, 25, 50)  # what most services can afford

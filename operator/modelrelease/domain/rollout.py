@@ -11,8 +11,9 @@ from modelrelease.domain.codec import format_duration
 from modelrelease.domain.context import FULL, SUSPENDED, Context, Wait, capacity, ppm, slot_ready
 from modelrelease.domain.evidence import clock, evidence_wait, judged, overall, samples
 from modelrelease.domain.mirroring import mirror_target
-from modelrelease.domain.observed import Problem, Slot
-from modelrelease.domain.spec import OnInconclusive
+from modelrelease.domain.observed import Slot
+from modelrelease.domain.policy import OnInconclusive
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.stages import promoted
 from modelrelease.domain.status import Outcome, Stage, Status, Verdict, VerdictValue
 

@@ -13,16 +13,9 @@ from modelrelease.domain.context import FULL, RECHECK, SUSPENDED, Context, Wait
 from modelrelease.domain.contract import contract_change
 from modelrelease.domain.gates import failed_gate
 from modelrelease.domain.naming import artifact_key, gates_hash
-from modelrelease.domain.observed import (
-    BuildResult,
-    GatewayFacts,
-    JobFacts,
-    JobState,
-    Problem,
-    Slot,
-    Unknown,
-)
-from modelrelease.domain.spec import SchemaChange
+from modelrelease.domain.observed import BuildResult, GatewayFacts, JobFacts, JobState, Slot, Unknown
+from modelrelease.domain.policy import SchemaChange
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.status import (
     Candidate,
     HistoryEntry,

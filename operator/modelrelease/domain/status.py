@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from modelrelease.domain.spec import seconds
+from modelrelease.domain.policy import seconds
 
 
 class Stage(StrEnum):

@@ -16,7 +16,7 @@ from modelrelease.adapters import errors
 from modelrelease.adapters.kinds import KINDS, Manifest
 from modelrelease.adapters.kube import Kube
 from modelrelease.domain import codec, naming
-from modelrelease.domain.observed import Observed, Problem, Record
+from modelrelease.domain.observed import Observed, Record
 from modelrelease.domain.plan import (
     Announce,
     Plan,
@@ -28,6 +28,7 @@ from modelrelease.domain.plan import (
     WantRoute,
     WantSlot,
 )
+from modelrelease.domain.problem import Problem
 from modelrelease.runtime.refusals import Refusals, Refused, problem_of
 from modelrelease.runtime.routes import Routes
 from modelrelease.runtime.store import Key, Store

@@ -22,16 +22,15 @@ from modelrelease.adapters.kube import Kube
 from modelrelease.adapters.triton import GoldenAnswers
 from modelrelease.domain import codec, naming
 from modelrelease.domain import observed as seen
+from modelrelease.domain.counts import Evidence
 from modelrelease.domain.needs import needs
 from modelrelease.domain.observed import (
     DeploymentFacts,
-    Evidence,
     GatewayFacts,
     JobFacts,
     Meta,
     Observed,
     ProbeResult,
-    Problem,
     Record,
     RouteFacts,
     Slot,
@@ -39,6 +38,7 @@ from modelrelease.domain.observed import (
     Unknown,
 )
 from modelrelease.domain.plan import Needs, Window
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Status
 from modelrelease.runtime.golden import GoldenWatch

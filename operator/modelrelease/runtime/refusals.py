@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from modelrelease.adapters import errors
-from modelrelease.domain.observed import Problem
+from modelrelease.domain.problem import Problem
 from modelrelease.runtime.store import Key
 
 FIRST = timedelta(seconds=5)

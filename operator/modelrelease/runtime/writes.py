@@ -13,7 +13,8 @@ from modelrelease.adapters import errors
 from modelrelease.adapters.kinds import Manifest
 from modelrelease.adapters.kube import Kube
 from modelrelease.domain import naming
-from modelrelease.domain.observed import Meta, Problem
+from modelrelease.domain.observed import Meta
+from modelrelease.domain.problem import Problem
 from modelrelease.runtime.refusals import Refused
 from modelrelease.runtime.store import Store
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from modelrelease.adapters.prometheus.blocks import Grid, grid, total
-from modelrelease.domain.observed import Arm, Block, CustomCount, Evidence, History, Pairs
+from modelrelease.domain.counts import Arm, Block, CustomCount, Evidence, History, Pairs
 from modelrelease.domain.plan import Window
 from modelrelease.simulate.serving import Serving
 from modelrelease.simulate.tape import Row, Tape, Version, infinite

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from modelrelease.domain import evidence as judging
 from modelrelease.domain.context import Context
-from modelrelease.domain.observed import Evidence, Observed
+from modelrelease.domain.counts import Evidence
+from modelrelease.domain.observed import Observed
 from modelrelease.domain.plan import Plan, Window
 from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Candidate, Outcome, Stage, Status, Verdict, VerdictValue

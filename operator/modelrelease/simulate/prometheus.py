@@ -16,7 +16,8 @@ from modelrelease.adapters.prometheus import PrometheusEvidence
 from modelrelease.adapters.prometheus.client import PrometheusClient, Series
 from modelrelease.domain import naming
 from modelrelease.domain.codec import parse_duration
-from modelrelease.domain.observed import Evidence, Meta, Protocol, Slot
+from modelrelease.domain.counts import Evidence
+from modelrelease.domain.observed import Meta, Protocol, Slot
 from modelrelease.domain.plan import Window
 from modelrelease.domain.spec import Spec
 from modelrelease.simulate.counters import Samples, Store

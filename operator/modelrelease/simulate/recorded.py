@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelrelease.domain.observed import Arm, Block
+from modelrelease.domain.counts import Arm, Block
 from modelrelease.simulate.tape import ASSUMED_BOUND, Recorded, Row, Tape, Version, plain_histogram
 from modelrelease.simulate.thinning import split, split_cumulative
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from modelrelease.domain.spec import seconds
+from modelrelease.domain.policy import seconds
 
 # Envoy's own bucket bounds in ms, without those that no answer of a model takes.
 ENVOY_BOUNDS = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0)

@@ -28,7 +28,8 @@ from modelrelease.domain.observed import (
     SlotFacts,
 )
 from modelrelease.domain.plan import Needs, Plan, Remove, Want, WantDeployment, WantRecord, WantRoute, WantSlot
-from modelrelease.domain.spec import Pause, Spec
+from modelrelease.domain.policy import Pause
+from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Artifact, Stable, Status
 
 START = datetime(2000, 1, 1, tzinfo=UTC)  # what the traffic calls 0

@@ -8,7 +8,8 @@ from modelrelease.adapters.facts.jobs import refusal
 from modelrelease.adapters.facts.objects import Object, condition, labels, newest, part, sentence
 from modelrelease.adapters.facts.pods import pod_problem
 from modelrelease.domain import naming
-from modelrelease.domain.observed import DeploymentFacts, Problem
+from modelrelease.domain.observed import DeploymentFacts
+from modelrelease.domain.problem import Problem
 
 
 def deployment_facts(deployment: Object, pods: Sequence[Object]) -> DeploymentFacts:

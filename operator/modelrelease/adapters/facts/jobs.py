@@ -10,7 +10,8 @@ from typing import Any
 from modelrelease.adapters.facts.objects import Object, condition, items, labels, newest, part, sentence
 from modelrelease.adapters.facts.pods import answer, pod_failure, pod_problem
 from modelrelease.domain import codec, naming
-from modelrelease.domain.observed import BuildResult, Contract, JobFacts, JobState, Metric, Problem
+from modelrelease.domain.observed import BuildResult, Contract, JobFacts, JobState, Metric
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.status import Artifact
 
 _MOUNTED = "file:///artifacts/"  # where the Job mounts the claim of a `pvc://` store

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from modelrelease.adapters.facts.objects import Object, condition, items, part, sentence
-from modelrelease.domain.observed import Problem
+from modelrelease.domain.problem import Problem
 
 # What the builder says of an artifact or a spec that no retry makes good.
 _FINAL = frozenset({"ArtifactCorrupt", "BadSpec"})

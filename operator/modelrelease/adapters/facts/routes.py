@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from modelrelease import render
 from modelrelease.adapters.facts.objects import Object, find, items, part, sentence
-from modelrelease.domain.observed import Problem, RouteFacts
+from modelrelease.domain.observed import RouteFacts
+from modelrelease.domain.problem import Problem
 
 _REQUIRED = ("Accepted", "ResolvedRefs")
 

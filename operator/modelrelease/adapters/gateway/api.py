@@ -13,7 +13,8 @@ from modelrelease.adapters.gateway.hostnames import ANY, Route, attach, clash
 from modelrelease.adapters.kinds import Manifest
 from modelrelease.adapters.kube import Kube
 from modelrelease.domain import naming
-from modelrelease.domain.observed import GatewayFacts, Meta, Problem, Unknown
+from modelrelease.domain.observed import GatewayFacts, Meta, Unknown
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.spec import GatewayTraffic, Hosts, ParentRef, Spec
 
 _KINDS = ("HTTPRoute", "GRPCRoute")

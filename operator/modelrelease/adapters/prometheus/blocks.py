@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from modelrelease.adapters.prometheus.increments import Scrapes, Steps, Target
-from modelrelease.domain.observed import Arm, Block, CustomCount
+from modelrelease.domain.counts import Arm, Block, CustomCount
 
 PATIENCE = 2.5  # scrapes: one may fail without anybody being away
 

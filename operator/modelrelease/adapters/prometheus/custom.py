@@ -21,8 +21,10 @@ from modelrelease.adapters.prometheus.problems import MetricsError
 from modelrelease.adapters.prometheus.reading import MOST_AGE, Moments, Reader
 from modelrelease.adapters.prometheus.sampled import Sampled, sampled
 from modelrelease.domain import naming, promql
-from modelrelease.domain.observed import CustomCount, Meta, Problem, Slot
-from modelrelease.domain.spec import CustomMetric
+from modelrelease.domain.counts import CustomCount
+from modelrelease.domain.observed import Meta, Slot
+from modelrelease.domain.policy import CustomMetric
+from modelrelease.domain.problem import Problem
 
 LAYOUT = Layout()
 

@@ -16,9 +16,11 @@ from modelrelease.adapters.prometheus.presets.envoy_gateway import PRESET as ENV
 from modelrelease.adapters.prometheus.problems import MetricsError
 from modelrelease.adapters.prometheus.reading import MOST_AGE, MOST_WINDOW, Reader
 from modelrelease.adapters.prometheus.sampled import Sampled, sampled
-from modelrelease.domain.observed import Arm, Block, CustomCount, Evidence, History, Meta, Protocol
+from modelrelease.domain.counts import Arm, Block, CustomCount, Evidence, History
+from modelrelease.domain.observed import Meta, Protocol
 from modelrelease.domain.plan import Window
-from modelrelease.domain.spec import CustomMetric, Spec
+from modelrelease.domain.policy import CustomMetric
+from modelrelease.domain.spec import Spec
 
 
 class PrometheusEvidence:

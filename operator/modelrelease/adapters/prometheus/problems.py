@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelrelease.domain.observed import Problem
+from modelrelease.domain.problem import Problem
 
 
 class MetricsError(Exception):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelrelease.adapters.triton.answers import Answer
-from modelrelease.domain.observed import GoldenComparison
+from modelrelease.domain.counts import GoldenComparison
 
 
 def wrong(answer: Answer, expected: Answer, *, tolerance: float) -> str | None:

@@ -24,7 +24,8 @@ from modelrelease.adapters.triton.connection import DEADLINE_SECONDS, channel, s
 from modelrelease.adapters.triton.differences import compare
 from modelrelease.adapters.triton.golden_set import GoldenRequest, GoldenSet
 from modelrelease.adapters.triton.trouble import Trouble
-from modelrelease.domain.observed import GoldenCheck, GoldenComparison, Meta, Record, Slot
+from modelrelease.domain.counts import GoldenCheck, GoldenComparison
+from modelrelease.domain.observed import Meta, Record, Slot
 
 # A run asks no more of a revision after this long: it is the model's time that is spent.
 MOST_SECONDS = 20.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelrelease.domain.observed import Problem
+from modelrelease.domain.problem import Problem
 
 
 class Trouble(Exception):  # noqa: N818 - carries a problem out of the probe, never leaves this package

@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable
 
 from modelrelease.domain.analysis.metrics import MOST
-from modelrelease.domain.observed import Arm
-from modelrelease.domain.spec import Latency
+from modelrelease.domain.counts import Arm
+from modelrelease.domain.policy import Latency
 
 QUANTILES = (0.9, 0.99)
 LEAST_REQUESTS = 200.0  # of stable, before its quantiles are read off

@@ -14,7 +14,7 @@ from modelrelease.domain.analysis.lanes import Lanes
 from modelrelease.domain.analysis.metrics import OBJECTIVE, Metric
 from modelrelease.domain.analysis.pack import MIRRORED, Carried
 from modelrelease.domain.analysis.verdicts import number, percent
-from modelrelease.domain.spec import Analysis
+from modelrelease.domain.policy import Analysis
 from modelrelease.domain.status import Verdict, VerdictValue
 
 BLAME = 4.0  # an absolute objective blames the candidate only if the comparison with stable is at least this

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelrelease.domain.observed import Arm
+from modelrelease.domain.counts import Arm
 
 SHIFT = 0.05
 THRESHOLD = 20.0

@@ -9,8 +9,8 @@ from modelrelease.domain.analysis.exposure import Exposure
 from modelrelease.domain.analysis.lanes import Lanes
 from modelrelease.domain.analysis.pack import Carried
 from modelrelease.domain.analysis.verdicts import number, percent
-from modelrelease.domain.observed import Evidence
-from modelrelease.domain.spec import Analysis
+from modelrelease.domain.counts import Evidence
+from modelrelease.domain.policy import Analysis
 from modelrelease.domain.status import Verdict, VerdictValue
 
 SPLIT, BUDGET, ANSWERS, CLASSES = "traffic-split", "bad-requests", "answers", "classes"

@@ -6,7 +6,7 @@ added to an earlier one.
 
 from __future__ import annotations
 
-from modelrelease.domain.observed import Evidence, GoldenCheck
+from modelrelease.domain.counts import Evidence, GoldenCheck
 from modelrelease.domain.status import Verdict, VerdictValue
 
 METRIC = "golden"

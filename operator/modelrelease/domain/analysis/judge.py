@@ -22,8 +22,8 @@ from modelrelease.domain.analysis.paired import fold as fold_pairs
 from modelrelease.domain.analysis.paired import restarted, sound
 from modelrelease.domain.analysis.reading import Look, counted, read
 from modelrelease.domain.analysis.report import is_amber, report, unreadable
-from modelrelease.domain.observed import Arm, Block, Evidence, History
-from modelrelease.domain.spec import Analysis
+from modelrelease.domain.counts import Arm, Block, Evidence, History
+from modelrelease.domain.policy import Analysis
 from modelrelease.domain.status import AnalysisState, Verdict
 
 

@@ -15,8 +15,8 @@ import numpy
 
 from modelrelease.domain.analysis.kernel import Line
 from modelrelease.domain.analysis.lanes import Lanes
-from modelrelease.domain.observed import Arm
-from modelrelease.domain.spec import Analysis, CustomMetric
+from modelrelease.domain.counts import Arm
+from modelrelease.domain.policy import Analysis, CustomMetric
 
 MOST = 1e12  # requests of one block
 ERRORS, OBJECTIVE = "error-ratio", "error-objective"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from modelrelease.domain.observed import Pairs
+from modelrelease.domain.counts import Pairs
 
 MARGIN = 0.01  # the candidate may be worse on one more of a hundred inputs, net
 FAIL_MARGIN = 0.0025

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from modelrelease.domain.analysis.kernel import Counts
 from modelrelease.domain.analysis.metrics import MOST, CountsError, Metric
-from modelrelease.domain.observed import Arm, Block
+from modelrelease.domain.counts import Arm, Block
 
 
 @dataclass(frozen=True, kw_only=True)

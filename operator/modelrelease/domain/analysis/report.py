@@ -17,8 +17,8 @@ from modelrelease.domain.analysis.metrics import PAIRS_WEIGHT, Metric
 from modelrelease.domain.analysis.pack import MIRRORED, Carried
 from modelrelease.domain.analysis.reading import Look
 from modelrelease.domain.analysis.values import values
-from modelrelease.domain.observed import Evidence
-from modelrelease.domain.spec import Analysis
+from modelrelease.domain.counts import Evidence
+from modelrelease.domain.policy import Analysis
 from modelrelease.domain.status import Verdict, VerdictValue
 
 AMBER = 4.0  # e-values against the candidate that sum to this let nothing pass

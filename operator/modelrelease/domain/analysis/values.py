@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from modelrelease.domain.observed import Evidence
-from modelrelease.domain.spec import CustomMetric
+from modelrelease.domain.counts import Evidence
+from modelrelease.domain.policy import CustomMetric
 from modelrelease.domain.status import Verdict, VerdictValue
 
 

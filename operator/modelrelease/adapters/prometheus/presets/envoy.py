@@ -24,7 +24,8 @@ from modelrelease.adapters.prometheus.increments import Layout, Target
 from modelrelease.adapters.prometheus.presets.base import Question, Selector, histogram, shared_bounds
 from modelrelease.adapters.prometheus.presets.saturation import ACTIVE, DROPPED, saturated
 from modelrelease.adapters.prometheus.sampled import Sampled
-from modelrelease.domain.observed import Arm, Meta, Protocol, Slot
+from modelrelease.domain.counts import Arm
+from modelrelease.domain.observed import Meta, Protocol, Slot
 
 _CLUSTER = "envoy_cluster_name"
 

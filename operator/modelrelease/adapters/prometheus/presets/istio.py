@@ -21,7 +21,8 @@ from modelrelease.adapters.prometheus.increments import Layout
 from modelrelease.adapters.prometheus.presets.base import Question, Selector, histogram, shared_bounds
 from modelrelease.adapters.prometheus.sampled import Sampled
 from modelrelease.domain import naming
-from modelrelease.domain.observed import Arm, Meta, Protocol, Slot
+from modelrelease.domain.counts import Arm
+from modelrelease.domain.observed import Meta, Protocol, Slot
 
 _SERVICE, _PROTOCOL = "destination_service_name", "request_protocol"
 _REQUESTS = "istio_requests_total"
