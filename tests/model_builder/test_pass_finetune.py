@@ -15,7 +15,7 @@ from model_builder.data.base import IGNORED_LABEL, Dataset, Task
 from model_builder.decode import decode
 from model_builder.errors import BadSpec, GateFailed, OutOfMemory
 from model_builder.passes import finetune, objective
-from model_builder.passes.fitting import Schedule, rate_factor
+from model_builder.passes.settings import Schedule, rate_factor
 from model_builder.progress import SilentReporter
 from tests.model_builder.conftest import TRAIN, run_build, spec
 from tests.model_builder.networks import context, dataset
