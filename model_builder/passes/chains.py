@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,20 @@ class Link:
     norms: tuple[str, ...]
     consumer: str
     spread: int
+
+    def sizes(self, count: int) -> dict[str, dict[str, int]]:
+        """Name of a layer -> its sides and how long they are once the producer has `count` channels."""
+        outputs = {name: {"outputs": count} for name in (self.producer, *self.norms)}
+        return {**outputs, self.consumer: {"inputs": count * self.spread}}
+
+
+def merged(parts: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    """The sizes of several links together: a layer between two links has both sides."""
+    whole: dict[str, dict[str, int]] = {}
+    for part in parts:
+        for name, sides in part.items():
+            whole.setdefault(name, {}).update(sides)
+    return whole
 
 
 def links(network: nn.Module, *, example: torch.Tensor) -> list[Link]:
@@ -151,6 +166,14 @@ def _module(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
 def _shape(node: fx.Node) -> tuple[int, ...]:
     meta = node.meta.get("tensor_meta")
     return tuple(getattr(meta, "shape", ()))
+
+
+def reshape(network: nn.Module, *, layers: Mapping[str, Mapping[str, int]]) -> None:
+    """Bring layers into the sizes of a record, whatever is in their weights."""
+    import torch
+
+    for name, sides in layers.items():
+        narrow(network.get_submodule(name), **{side: torch.arange(count) for side, count in sides.items()})
 
 
 def narrow(module: nn.Module, *, outputs: torch.Tensor | None = None, inputs: torch.Tensor | None = None) -> None:

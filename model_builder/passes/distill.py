@@ -15,14 +15,19 @@ from model_builder.errors import BadSpec
 from model_builder.passes import students
 from model_builder.passes.base import Context, Pass, Stage
 from model_builder.passes.fitting import Settings, fit
-from model_builder.passes.objective import Objective, constant_loss, error_and_loss, judged, loss_sum, supervised
+from model_builder.passes.objective import (
+    Objective,
+    answered,
+    constant_loss,
+    error_and_loss,
+    judged,
+    loss_sum,
+    supervised,
+)
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-#: Rows that the teacher answers at once.
-_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -125,14 +130,14 @@ def _objective(teacher: nn.Module, *, data: Dataset, parameters: Parameters) -> 
     rows, labels = _pool(data)
     counted = judged(labels)
     counted[len(data.train.rows) :] = True
-    known = None if data.augmentation is not None else _answers(teacher, rows=rows)
+    known = None if data.augmentation is not None else torch.cat(list(answered(teacher, rows=rows)))
     alpha, temperature = parameters.alpha, parameters.temperature
 
     def loss(network: nn.Module, batch: torch.Tensor, chance: torch.Generator) -> torch.Tensor:
         given = rows[batch]
         if data.augmentation is not None:
             given = data.augmentation.apply(given, generator=chance)
-        wanted = known[batch] if known is not None else _answers(teacher, rows=given)
+        wanted = known[batch] if known is not None else torch.cat(list(answered(teacher, rows=given)))
         outputs, own = network(given), labels[batch]
         soft = _distance(outputs, wanted, counted=counted[batch], task=data.task, temperature=temperature)
         labelled = judged(own)
@@ -161,13 +166,6 @@ def _pool(data: Dataset) -> tuple[torch.Tensor, torch.Tensor]:
     nothing = math.nan if labels.is_floating_point() else IGNORED_LABEL
     none = torch.full((len(more), *labels.shape[1:]), nothing, dtype=labels.dtype)
     return torch.cat([rows, more.to(rows.dtype)]), torch.cat([labels, none])
-
-
-def _answers(teacher: nn.Module, *, rows: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    with torch.no_grad():
-        return torch.cat([teacher(some) for some in torch.split(rows, _ROWS_AT_ONCE)])
 
 
 def _distance(

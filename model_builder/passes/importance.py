@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from model_builder.passes.base import Context
@@ -43,12 +43,24 @@ def scores(
     if importance == "Magnitude":
         plain = {name: weight.detach().abs() for name, weight in weights.items()}  # type: ignore[operator]
         return {name: w.flatten(1).norm(dim=1) if by_channel else w for name, w in plain.items()}
-    return _gradient_scores(network, layers=layers, by_channel=by_channel, rows=rows, context=context)
+
+    def changes() -> dict[str, torch.Tensor]:
+        return {name: _change(network.get_submodule(name), by_channel=by_channel) for name in layers}
+
+    return by_gradient(network, changes=changes, rows=rows, context=context)
 
 
-def _gradient_scores(
-    network: nn.Module, *, layers: Sequence[str], by_channel: bool, rows: int, context: Context
+def by_gradient(
+    network: nn.Module, *, changes: Callable[[], Mapping[str, torch.Tensor]], rows: int, context: Context
 ) -> dict[str, torch.Tensor]:
+    """The squares of changes of the loss, averaged over batches.
+
+    Args:
+        network: its gradients are gone afterwards.
+        changes: read off the gradients of a batch: name -> change of the loss, to first order, without each part.
+        rows: training rows, drawn by the seed.
+        context: data and seed.
+    """
     import torch
 
     objective = supervised(context.data)
@@ -60,8 +72,7 @@ def _gradient_scores(
         network.zero_grad()
         loss = objective.loss(network, batch, chance) / max(objective.weight(batch), 1.0)
         loss.backward()  # type: ignore[no-untyped-call]
-        for name in layers:
-            change = _change(network.get_submodule(name), by_channel=by_channel)
+        for name, change in changes().items():
             found[name] = found.get(name, torch.zeros_like(change)) + change.square() * len(batch) / len(chosen)
     network.zero_grad()
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -91,17 +91,24 @@ def constant_loss(labels: torch.Tensor, *, task: Task) -> float:
     return max(float(-(shares * shares.log()).sum()), 0.1)
 
 
+def answered(network: nn.Module, *, rows: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Answers without gradients, some rows at a time: all at once may be more than fits into memory."""
+    import torch
+
+    for some in torch.split(rows, _ROWS_AT_ONCE):
+        with torch.no_grad():
+            yield network(some)
+
+
 def error_and_loss(network: nn.Module, *, data: Dataset) -> tuple[float, float]:
     """On the validation split: the share of wrong answers, or the mean squared error; and the mean loss."""
     import torch
 
     rows, labels = torch.from_numpy(data.validation.rows), torch.from_numpy(data.validation.labels)
     loss = wrong = 0.0
-    with torch.no_grad():
-        for some, wanted in zip(torch.split(rows, _ROWS_AT_ONCE), torch.split(labels, _ROWS_AT_ONCE), strict=True):
-            outputs = network(some)
-            loss += float(loss_sum(outputs, wanted, task=data.task))
-            if data.task is not Task.REGRESSION:
-                wrong += float(((outputs.argmax(dim=-1) != wanted) & judged(wanted)).sum())
+    for outputs, wanted in zip(answered(network, rows=rows), torch.split(labels, _ROWS_AT_ONCE), strict=True):
+        loss += float(loss_sum(outputs, wanted, task=data.task))
+        if data.task is not Task.REGRESSION:
+            wrong += float(((outputs.argmax(dim=-1) != wanted) & judged(wanted)).sum())
     weight = max(float(judged(labels).sum()), 1.0)
     return (loss if data.task is Task.REGRESSION else wrong) / weight, loss / weight

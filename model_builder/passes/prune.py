@@ -1,4 +1,4 @@
-"""Makes a network smaller: single weights to zero, whole channels out, or layers as products of two thin ones."""
+"""Makes a network smaller: weights to zero, whole channels or attention heads out, or layers as thin products."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from model_builder.decode import Range
 from model_builder.errors import BadSpec
-from model_builder.passes import chains
+from model_builder.passes import chains, heads, lowrank
 from model_builder.passes.base import Context, Pass, Stage
 from model_builder.passes.fitting import Settings, fit
 from model_builder.passes.importance import scores
@@ -17,21 +17,19 @@ from model_builder.passes.objective import supervised
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-#: A layer with fewer inputs or outputs (ten logits) has no rank to spare.
-_NARROW = 32
-
 
 @dataclass(frozen=True)
 class Parameters:
     """What goes, how much of it, and how the rest is trained to make up for it."""
 
     structure: Annotated[
-        Literal["Weights", "Channels", "LowRank"],
+        Literal["Weights", "Channels", "Heads", "LowRank"],
         "Weights: zeros in the layers as they are, chosen over all layers together; Channels: layers with fewer "
-        "channels; LowRank: Linear layers as products of two thin ones, by their singular values",
+        "channels; Heads: attention with fewer heads; LowRank: Linear layers as products of two thin ones, by their "
+        "singular values",
     ] = "Channels"
     amount: Annotated[
-        float, Range(0, 0.99), "share of all weights (Weights), of a layer's channels or of a layer's weights (LowRank)"
+        float, Range(0, 0.99), "share of all weights (Weights), or of each layer's channels, heads or weights (LowRank)"
     ] = 0.5
     importance: Annotated[
         Literal["Magnitude", "Gradient"], "what stays: large weights, or those the loss depends on; not for LowRank"
@@ -53,11 +51,12 @@ def apply(*, network: nn.Module, parameters: Parameters, context: Context) -> nn
         raise BadSpec("prune.structure LowRank goes by singular values: leave importance out, or set it to Magnitude")
     before, masks = _size(network), dict[str, "Tensor"]()
     network.eval()
+    context.record["structure"] = parameters.structure
     if parameters.structure == "Weights":
         masks = _zero_weights(network, parameters=parameters, context=context)
     else:
-        change = _factorise if parameters.structure == "LowRank" else _remove_channels
-        network = change(network, parameters=parameters, context=context)
+        remove = {"Channels": _remove_channels, "Heads": _remove_heads, "LowRank": _factorise}[parameters.structure]
+        network = remove(network, parameters=parameters, context=context)
         after = _size(network)
         context.record.update({"parametersBefore": before, "parametersAfter": after})
         context.notes.append(f"prune: the network has {after} parameters, before it had {before}")
@@ -77,14 +76,13 @@ def apply(*, network: nn.Module, parameters: Parameters, context: Context) -> nn
 
 def restore(*, network: nn.Module, state: Mapping[str, Tensor], record: Mapping[str, Any]) -> nn.Module:
     """Bring the layers into the shapes that the record tells, and fill them."""
-    import torch
-
-    for name, size in record.get("layers", {}).items():
-        if "rank" in size:
-            network = _replaced(network, name=name, layer=_thin(network.get_submodule(name), rank=size["rank"]))
-        else:
-            kept = {side: torch.arange(count) for side, count in size.items()}
-            chains.narrow(network.get_submodule(name), **kept)
+    layers = record.get("layers", {})
+    if record["structure"] == "Channels":
+        chains.reshape(network, layers=layers)
+    elif record["structure"] == "LowRank":
+        network = lowrank.reshape(network, layers=layers)
+    elif record["structure"] == "Heads":
+        network = heads.reshape(network, layers=layers)
     network.load_state_dict(state, strict=True)
     return network.eval()
 
@@ -162,96 +160,45 @@ def _remove_channels(network: nn.Module, *, parameters: Parameters, context: Con
         rows=parameters.gradient_rows,
         context=context,
     )
-    layers: dict[str, dict[str, int]] = {}
+    sizes: list[dict[str, dict[str, int]]] = []
     for link in found:
         kept = _most_important(importance[link.producer], amount=parameters.amount)
         given = (kept[:, None] * link.spread + torch.arange(link.spread)).flatten()
         for name in (link.producer, *link.norms):
             chains.narrow(network.get_submodule(name), outputs=kept)
-            layers.setdefault(name, {})["outputs"] = len(kept)
         chains.narrow(network.get_submodule(link.consumer), inputs=given)
-        layers.setdefault(link.consumer, {})["inputs"] = len(given)
-    context.record["layers"] = layers
+        sizes.append(link.sizes(len(kept)))
+    context.record["layers"] = chains.merged(sizes)
     return network
 
 
 def _most_important(importance: Tensor, *, amount: float) -> Tensor:
-    """The channels that stay, at least one, in their old order."""
+    """The channels or heads that stay, at least one, in their old order."""
     count = max(1, len(importance) - round(amount * len(importance)))
     return importance.argsort(descending=True, stable=True)[:count].sort().values
 
 
-# --- low rank ---
+# --- heads, low rank ---
+
+
+def _remove_heads(network: nn.Module, *, parameters: Parameters, context: Context) -> nn.Module:
+    """Take the least important heads out of every attention."""
+    importance = heads.scores(network, importance=parameters.importance, rows=parameters.gradient_rows, context=context)
+    kept = {name: _most_important(found, amount=parameters.amount) for name, found in importance.items()}
+    context.record["layers"] = {name: {"heads": len(index)} for name, index in kept.items()}
+    return heads.keep(network, kept=kept)
 
 
 def _factorise(network: nn.Module, *, parameters: Parameters, context: Context) -> nn.Module:
-    """Write the weights of wide Linear layers as the best product of two thin matrices (Eckart and Young 1936)."""
-    from torch import nn
-
-    layers: dict[str, dict[str, int]] = {}
-    energies: dict[str, float] = {}
-    wide = [
-        (name, module)
-        for name, module in network.named_modules()
-        if type(module) is nn.Linear and min(module.weight.shape) >= _NARROW
-    ]
-    for name, module in wide:
-        outputs, inputs = module.weight.shape
-        rank = max(1, int((1 - parameters.amount) * inputs * outputs / (inputs + outputs)))
-        thin = _thin(module, rank=rank)
-        energies[name] = _fill(thin, weight=module.weight, bias=module.bias)
-        network = _replaced(network, name=name, layer=thin)
-        layers[name] = {"rank": rank}
-    if not wide:
-        raise BadSpec(
-            f"prune.structure LowRank needs a Linear layer of at least {_NARROW} inputs and outputs, and the network "
-            "has none: use Weights or Channels"
-        )
+    network, layers, energies = lowrank.factorise(network, amount=parameters.amount)
     context.record.update({"layers": layers, "energy": energies})
-    return network
-
-
-def _thin(layer: nn.Module, *, rank: int) -> nn.Sequential:
-    """Two Linear layers of the given rank between them, in the place of one; not filled yet."""
-    from torch import nn
-
-    assert isinstance(layer, nn.Linear)
-    first = nn.Linear(layer.in_features, rank, bias=False)
-    return nn.Sequential(first, nn.Linear(rank, layer.out_features, bias=layer.bias is not None))
-
-
-def _fill(thin: nn.Sequential, *, weight: Tensor, bias: Tensor | None) -> float:
-    """Fill two thin layers; the share of the weights' sum of squares that they hold."""
-    import torch
-    from torch import nn
-
-    first, second = thin[0], thin[1]
-    assert isinstance(first, nn.Linear)
-    assert isinstance(second, nn.Linear)
-    with torch.no_grad():
-        left, values, right = torch.linalg.svd(weight, full_matrices=False)
-        rank = len(first.weight)
-        root = values[:rank].sqrt()
-        first.weight.copy_(root[:, None] * right[:rank])
-        second.weight.copy_(left[:, :rank] * root)
-        if bias is not None:
-            second.bias.copy_(bias)
-        return round(float(values[:rank].square().sum() / values.square().sum()), 4)
-
-
-def _replaced(network: nn.Module, *, name: str, layer: nn.Module) -> nn.Module:
-    """The network with another layer at a place; the layer itself where that is all of it."""
-    if not name:
-        return layer
-    parent, _, child = name.rpartition(".")
-    setattr(network.get_submodule(parent), child, layer)
     return network
 
 
 PASS = Pass(
     name="prune",
     stage=Stage.NETWORK,
-    summary="makes the network smaller: weights to zero, fewer channels, or layers of low rank; then trains the rest",
+    summary="makes the network smaller: weights to zero, fewer channels or heads, or low rank; then trains the rest",
     parameters=Parameters,
     apply=apply,
     restore=restore,

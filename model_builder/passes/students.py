@@ -56,15 +56,12 @@ def plan(kind: str, *, teacher: nn.Module, width: float, hidden: int, data: Data
 def _narrower(teacher: nn.Module, *, links: list[chains.Link], width: float) -> dict[str, dict[str, int]]:
     import torch
 
-    layers: dict[str, dict[str, int]] = {}
-    for link in links:
+    def share(link: chains.Link) -> int:
         weight = teacher.get_submodule(link.producer).weight
         assert isinstance(weight, torch.Tensor)
-        count = max(1, round(width * len(weight)))
-        for name in (link.producer, *link.norms):
-            layers.setdefault(name, {})["outputs"] = count
-        layers.setdefault(link.consumer, {})["inputs"] = count * link.spread
-    return layers
+        return max(1, round(width * len(weight)))
+
+    return chains.merged(link.sizes(share(link)) for link in links)
 
 
 def make(shape: Mapping[str, Any], *, teacher: nn.Module, mean: Tensor | None, scale: Tensor | None) -> nn.Module:
@@ -76,14 +73,11 @@ def make(shape: Mapping[str, Any], *, teacher: nn.Module, mean: Tensor | None, s
         mean: of the standardisation, if the shape has one.
         scale: of the standardisation.
     """
-    import torch
     from torch import nn
 
     if shape["student"] == NARROW:
         student = copy.deepcopy(teacher)
-        for name, size in shape["layers"].items():
-            kept = {side: torch.arange(count) for side, count in size.items()}
-            chains.narrow(student.get_submodule(name), **kept)
+        chains.reshape(student, layers=shape["layers"])
         for module in student.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
