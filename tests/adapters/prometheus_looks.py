@@ -79,13 +79,14 @@ async def read(
     history: float | None = None,
     mirror: Slot | None = None,
     metrics: tuple[CustomMetric, ...] = (),
+    before: datetime | None = None,
 ) -> Evidence:
     analysis = replace(SPEC.rollout.analysis, metrics=metrics)
     return await source.read(
         meta=release,
         spec=replace(SPEC, rollout=replace(SPEC.rollout, analysis=analysis)),
         protocols=protocols or (Protocol.HTTP,),
-        window=Window(start=start, end=end, block=block, history=history, mirror=mirror),
+        window=Window(start=start, end=end, block=block, history=history, mirror=mirror, before=before),
         stable="r1",
         candidate="r2",
     )

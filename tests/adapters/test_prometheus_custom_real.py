@@ -10,7 +10,7 @@ from modelrelease.adapters.prometheus import PrometheusEvidence
 from modelrelease.domain.observed import Meta, Slot
 from modelrelease.domain.policy import CustomMetric
 
-from tests.adapters.prometheus_looks import envoy, read, requests, scraped
+from tests.adapters.prometheus_looks import at, envoy, read, requests, scraped
 from tests.adapters.prometheus_server import CANDIDATE, STABLE, Process, Prometheus
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
@@ -88,13 +88,19 @@ async def test_counters_by_revision_count_copies_too_and_are_no_shadow(
     assert all(block.shadow.custom == () for block in evidence.blocks)
 
 
-async def test_a_value_is_one_number_now(server: Prometheus, source: PrometheusEvidence, release: Meta) -> None:
+async def test_a_value_is_one_number_now_and_at_the_look_before(
+    server: Prometheus, source: PrometheusEvidence, release: Meta
+) -> None:
     app = Process()
-    app.add(f'queue_length{{service="{release.name}-candidate"}}', 17)
-    await server.play({"envoy-a": scraped(envoy(release), events={}), "envoy-b": scraped(app, events={})})
+    series = f'queue_length{{service="{release.name}-candidate"}}'
+    app.add(series, 12)
+    grown = {300: lambda: app.add(series, 5)}
+    await server.play({"envoy-a": scraped(envoy(release), events={}), "envoy-b": scraped(app, events=grown)})
     metric = CustomMetric(name="queue", value='max(queue_length{service="$slot"})', threshold=20)
-    evidence = await read(source, release, metrics=(metric,))
+    evidence = await read(source, release, metrics=(metric,), before=at(240))
     assert [(v.name, v.bad, v.total) for v in evidence.values] == [("queue", 17, 1)]
+    assert [(v.name, v.bad, v.total) for v in evidence.values_before] == [("queue", 12, 1)]
+    assert (await read(source, release, metrics=(metric,))).values_before == ()
 
 
 async def test_a_value_that_is_not_there_says_nothing(

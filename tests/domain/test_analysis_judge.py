@@ -344,10 +344,12 @@ def test_metrics_of_the_users_own_count_bad_ones_and_losses() -> None:
             40, stable=stable, candidate=replace(GOOD, custom=(CustomCount(name="loss", bad=loss, total=38),))
         )
 
-    values = (CustomCount(name="queue", bad=3.0, total=1),)
-    good, _ = look(made(1.9), policy=policy, values=values)
+    def queue(value: float) -> tuple[CustomCount, ...]:
+        return (CustomCount(name="queue", bad=value, total=1),)
+
+    good, _ = look(made(1.9), policy=policy, values=queue(3.0), values_before=queue(4.0))
     assert (good["loss"].verdict, good["queue"].verdict) == (PASS, PASS)
-    bad, _ = look(made(9.5), policy=policy, values=(CustomCount(name="queue", bad=9.0, total=1),))
+    bad, _ = look(made(9.5), policy=policy, values=queue(9.0), values_before=queue(8.0))
     assert (bad["loss"].verdict, bad["queue"].verdict) == (FAIL, FAIL)
     assert bad["queue"].message == "queue is 9, allowed is at most 5"
     none, _ = look(made(1.9), policy=policy, values=(CustomCount(name="queue", bad=0, total=0),))
@@ -357,6 +359,25 @@ def test_metrics_of_the_users_own_count_bad_ones_and_losses() -> None:
     broken = {name: Problem(reason="Several", message=f"{name}: several series") for name in ("loss", "queue")}
     told, _ = look(made(1.9), policy=policy, problems=broken)
     assert [(told[n].verdict, told[n].message) for n in broken] == [(ERROR, f"{n}: several series") for n in broken]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        (3.0, 9.0, "queue is 9, allowed is at most 5; at the look before it was 3, and two looks must agree"),
+        (9.0, 3.0, "queue is 3, allowed is at most 5; at the look before it was 9, and two looks must agree"),
+        (None, 9.0, "queue is 9, allowed is at most 5; one look alone decides nothing"),
+        (None, 3.0, "queue is 3, allowed is at most 5; one look alone decides nothing"),
+        (math.inf, 9.0, "queue is 9, allowed is at most 5; one look alone decides nothing"),
+    ],
+)
+def test_one_look_at_a_value_decides_nothing(before: float | None, now: float, told: str) -> None:
+    policy = replace(POLICY, metrics=(CustomMetric(name="queue", value="q", threshold=5),))
+    earlier = CustomCount(name="queue", bad=before or 0.0, total=float(before is not None))
+    verdicts, _ = look(
+        (), policy=policy, values=(CustomCount(name="queue", bad=now, total=1),), values_before=(earlier,)
+    )
+    assert (verdicts["queue"].verdict, verdicts["queue"].message) == (INCONCLUSIVE, told)
 
 
 def test_a_split_that_is_not_as_commanded_stops_every_judgement() -> None:
@@ -395,7 +416,15 @@ def test_golden_requests_that_go_wrong_fail_the_candidate_alone() -> None:
     good = verdict(check("new", 0), check("old", 3))
     assert good is not None and good.verdict is PASS
     assert verdict() is None
-    assert verdict(replace(check("new", 0), asked=0)) is None
+
+
+def test_golden_requests_that_cannot_be_asked_are_told_and_decide_nothing() -> None:
+    problem = Problem(reason="GoldenSetMalformed", message="the golden requests of revision new can't be used")
+    unasked = replace(check("new", 0), asked=0, problem=problem)
+    verdicts, _ = look((), golden=(unasked, check("old", 3)))
+    told = verdicts["golden"]
+    assert (told.verdict, told.advisory, told.samples) == (INCONCLUSIVE, True, 0)
+    assert told.message == f"no golden request was asked of the candidate: {problem.message}"
 
 
 def test_the_same_golden_requests_asked_again_are_no_new_evidence() -> None:

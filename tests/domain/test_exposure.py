@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from modelrelease.domain import analysis, codec, commands, naming
@@ -13,7 +13,7 @@ from modelrelease.domain.decide import decide
 from modelrelease.domain.needs import needs
 from modelrelease.domain.observed import FLOOR_PPM, PPM, Mirror, Slot
 from modelrelease.domain.plan import Remove, WantRoute
-from modelrelease.domain.policy import Bake, OnInconclusive, Shadow
+from modelrelease.domain.policy import Bake, CustomMetric, OnInconclusive, Shadow
 from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Candidate, Outcome, Stage, Status
 
@@ -361,6 +361,58 @@ def test_a_golden_set_that_stable_fails_as_well_blames_nobody() -> None:
     status = until(world, waits("GoldenOutdated"))
     assert candidate(status).step == 0
     assert told(status, "AnalysisHealthy") == ("False", "GoldenOutdated")
+
+
+def test_a_golden_set_that_is_absent_is_told_and_holds_nothing() -> None:
+    world = asked(a_spec("2"))
+    world.golden[rev("2")] = "absent"
+    status = until(world, lambda s: s.candidate is not None and s.candidate.verdicts)
+    golden = next(v for v in candidate(status).verdicts if v.metric == "golden")
+    assert golden.advisory and "the pods carry no golden requests" in golden.message
+    world.settle()
+    assert world.status.history[0].outcome is Outcome.PROMOTED
+
+
+# Values that are held against a threshold
+
+QUEUE = replace(ANALYSIS, metrics=(CustomMetric(name="queue", value="q", threshold=5),))
+
+
+@pytest.mark.parametrize("spike", range(0, 600, 60))
+def test_a_single_look_beyond_the_threshold_sends_nothing_back(spike: int) -> None:
+    world = asked(a_spec("2", analysis=QUEUE))
+    began: list[datetime] = []
+
+    def value(when: datetime) -> float:
+        began.append(when)
+        return 99.0 if 0 <= (when - began[0]).total_seconds() - spike < 60 else 1.0
+
+    world.values = value
+    world.settle()
+    assert world.status.history[0].outcome is Outcome.PROMOTED
+
+
+def test_two_looks_beyond_the_threshold_send_the_traffic_back() -> None:
+    world = asked(a_spec("2", analysis=QUEUE))
+    status = until(world, lambda s: s.candidate is not None and s.candidate.step == 0 and s.candidate.step_started_at)
+    began = candidate(status).step_started_at
+    assert began is not None
+    world.values = lambda when: 99.0
+    world.settle()
+    last = world.status.history[0]
+    assert (last.outcome, last.reason) == (Outcome.ROLLED_BACK, "AnalysisFailed")
+    assert last.message.startswith("queue is 99, allowed is at most 5")
+
+
+def test_one_look_within_the_threshold_lets_no_step_pass() -> None:
+    world = asked(a_spec("2", analysis=QUEUE))
+
+    def alternates(when: datetime) -> float:
+        return 1.0 if int(when.timestamp()) // 60 % 2 else 99.0
+
+    world.values = alternates
+    status = until(world, waits("Inconclusive"), rounds=300)
+    assert candidate(status).step == 0
 
 
 # The bake

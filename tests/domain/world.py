@@ -7,11 +7,12 @@ Every write is checked against the invariants of the design.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from modelrelease.domain import codec, naming
-from modelrelease.domain.counts import Arm, Block, Evidence, GoldenCheck, History
+from modelrelease.domain.counts import Arm, Block, CustomCount, Evidence, GoldenCheck, History
 from modelrelease.domain.decide import decide
 from modelrelease.domain.needs import needs
 from modelrelease.domain.observed import (
@@ -121,6 +122,10 @@ def an_arm(requests: float, failures: float) -> Arm:
     return Arm(requests=float(round(requests)), failures=float(round(failures)), latency=latency)
 
 
+def _value(value: float) -> CustomCount:
+    return CustomCount(name="queue", bad=value, total=1.0)
+
+
 @dataclass
 class World:
     """The facts, and the checks on every write."""
@@ -139,7 +144,8 @@ class World:
     routes: dict[Protocol, Route] = field(default_factory=dict)
     accuracy: dict[str, float] = field(default_factory=dict)  # by version
     quality: dict[str, str] = field(default_factory=dict)  # by revision: good, bad, worse, quiet, astray, error
-    golden: dict[str, str] = field(default_factory=dict)  # by revision: wrong
+    golden: dict[str, str] = field(default_factory=dict)  # by revision: wrong, absent
+    values: Callable[[datetime], float] | None = None  # what the metric `queue` of kind value is at a moment
     saturated: bool = False
     tells_apart: bool = True
     mirrors: bool = True
@@ -205,6 +211,9 @@ class World:
         if stable is not None:
             checks = [self._golden(revision) for revision in (candidate.revision, stable.revision)]
             known = replace(known, golden=tuple(checks))
+        if self.values is not None:
+            before = (_value(self.values(window.before)),) if window.before else ()
+            known = replace(known, values=(_value(self.values(window.end)),), values_before=before)
         if window.block is None:
             return replace(known, history=History(block=SCRAPE, windows=(an_arm(100_000, 100),) * 200))
         length = timedelta(seconds=window.block)
@@ -237,6 +246,9 @@ class World:
         return Block(start=window.start, end=window.end, stable=control, candidate=mine, shadow=copies)
 
     def _golden(self, revision: str) -> GoldenCheck:
+        if self.golden.get(revision) == "absent":
+            problem = Problem(reason="GoldenSetAbsent", message="the pods carry no golden requests")
+            return GoldenCheck(revision=revision, at=self.now, asked=0, problem=problem)
         wrong = 2 if self.golden.get(revision) == "wrong" else 0
         message = "row 3: class 7 and not 1" if wrong else ""
         return GoldenCheck(revision=revision, at=self.now, asked=8, wrong=wrong, message=message)

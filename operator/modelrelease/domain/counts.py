@@ -131,6 +131,7 @@ class Evidence:
     history: History | None = None
     scrape: float | None = None
     values: tuple[CustomCount, ...] = ()  # metrics of kind value: `bad` is the value, `total` 1 (0 where there is none)
+    values_before: tuple[CustomCount, ...] = ()  # the same at the look before, if that is one of this step
     problems: Mapping[str, Problem] = field(default_factory=dict)  # by custom metric: why it has no numbers
     golden: tuple[GoldenCheck, ...] = ()  # of candidate and stable, where they were asked
     compared: GoldenComparison | None = None

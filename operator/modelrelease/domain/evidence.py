@@ -52,7 +52,18 @@ def due_window(context: Context, checked: datetime | None) -> Window | None:
         block=state.block,
         mirror=mirror.slot if mirror else None,
         golden=policy.golden.enabled and _crossed(started, policy.golden.interval, checked, context.now),
+        before=_before(started, state.warm, policy.interval, context.now),
     )
+
+
+def _before(started: datetime, warm: datetime | None, interval: float, now: datetime) -> datetime | None:
+    """Return when the look before the one that is due now was due, None if the candidate was not warm then.
+
+    It follows from the clock alone, so that nothing need be remembered from look to look.
+    """
+    count = math.floor((now - started).total_seconds() / interval)
+    before = started + timedelta(seconds=(count - 1) * interval)
+    return before if before >= (warm or started) and count > 1 else None
 
 
 def _crossed(started: datetime, interval: float, checked: datetime | None, now: datetime) -> bool:

@@ -106,7 +106,8 @@ class Window:
 
     `block` is None before the first look: the spacing of the scrapes, which the answer then tells.
     `history` asks for stable's counts of that many seconds before `start` as well; `mirror` says who
-    gets copies now: the candidate (shadow) or stable (the control of a bake).
+    gets copies now: the candidate (shadow) or stable (the control of a bake). `before` is when the look
+    before this one was due, None where that was before the warm-up ended.
     """
 
     start: datetime
@@ -115,6 +116,7 @@ class Window:
     history: float | None = None
     mirror: Slot | None = None
     golden: bool = False  # the golden requests are due
+    before: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

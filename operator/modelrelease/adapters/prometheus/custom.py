@@ -23,6 +23,7 @@ from modelrelease.adapters.prometheus.sampled import Sampled, sampled
 from modelrelease.domain import naming, promql
 from modelrelease.domain.counts import CustomCount
 from modelrelease.domain.observed import Meta, Slot
+from modelrelease.domain.plan import Window
 from modelrelease.domain.policy import CustomMetric
 from modelrelease.domain.problem import Problem
 
@@ -77,6 +78,7 @@ class Custom:
     pairs: Mapping[tuple[str, str], _Pair] = field(default_factory=dict)  # by metric and arm
     problems: Mapping[str, Problem] = field(default_factory=dict)
     values: tuple[CustomCount, ...] = ()
+    before: tuple[CustomCount, ...] = ()
 
     def counts(self, over: Grid) -> Mapping[tuple[int, str], tuple[CustomCount, ...]]:
         """Return the counts by block and arm."""
@@ -96,21 +98,22 @@ class Custom:
         return until
 
 
-async def read(
-    reader: Reader, metrics: Iterable[CustomMetric], *, at: Places, start: datetime, end: datetime
-) -> Custom:
-    """Return the counts of a window and today's values; a metric without numbers is among the problems."""
+async def read(reader: Reader, metrics: Iterable[CustomMetric], *, at: Places, window: Window) -> Custom:
+    """Return the counts of a window and the values at its end; a metric without numbers is among the problems."""
     known = [metric for metric in metrics if at]
     pairs: dict[tuple[str, str], _Pair] = {}
     problems: dict[str, Problem] = {}
     values: list[CustomCount] = []
+    before: list[CustomCount] = []
 
     async def one(metric: CustomMetric) -> None:
         try:
             if metric.value is not None:
-                values.append(await _value(reader, metric, at=at, end=end))
+                if window.before is not None:
+                    before.append(await _value(reader, metric, at=at, end=window.before))
+                values.append(await _value(reader, metric, at=at, end=window.end))
             else:
-                found = await _pairs(reader, metric, at=at, start=start, end=end)
+                found = await _pairs(reader, metric, at=at, start=window.start, end=window.end)
                 pairs.update({(metric.name, arm): pair for arm, pair in found.items()})
         except MetricsError as error:
             problems[metric.name] = _of(metric, error.problem)
@@ -119,7 +122,7 @@ async def read(
 
     await asyncio.gather(*(one(metric) for metric in known))
     values += [CustomCount(name=m.name, bad=0.0, total=0.0) for m in known if m.value and m.name in problems]
-    return Custom(pairs=pairs, problems=problems, values=tuple(values))
+    return Custom(pairs=pairs, problems=problems, values=tuple(values), before=tuple(before))
 
 
 async def past(reader: Reader, metrics: Iterable[CustomMetric], *, at: Places, moments: Moments) -> Custom:

@@ -90,7 +90,7 @@ class _Look:
         counts, latency, own = await asyncio.gather(
             self.reader.window(self.question.counts, start=start, end=end),
             self.reader.window(self.question.latency, start=start, end=end),
-            custom.read(self.reader, self.metrics, at=self.places, start=start, end=end),
+            custom.read(self.reader, self.metrics, at=self.places, window=self.window),
         )
         # Other releases are served while this is counted.
         judged = await asyncio.to_thread(self._counted, known, (*counts, *latency), own)
@@ -108,6 +108,7 @@ class _Look:
             scrape=found.scrape,
             saturated=self.question.saturated(found),
             values=own.values,
+            values_before=own.before,
             problems=own.problems,
         )
 

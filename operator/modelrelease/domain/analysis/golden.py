@@ -15,6 +15,7 @@ METRIC = "golden"
 def golden(evidence: Evidence) -> Verdict | None:
     """Return the verdict on the last golden checks; None where none was made.
 
+    Where the candidate could not be asked the verdict is advisory and says why: nothing is known of the model.
     The candidate's check comes first in the evidence, stable's after it. Where stable fails too, the
     golden set is out of date or something both need is broken: an Error, which blames nobody.
     """
@@ -22,9 +23,11 @@ def golden(evidence: Evidence) -> Verdict | None:
     for check in sorted(evidence.golden, key=lambda check: check.at):
         last[check.revision] = check
     first = evidence.golden[0].revision if evidence.golden else None
-    if first is None or last[first].asked <= 0:
+    if first is None:
         return None
     candidate = last[first]
+    if candidate.asked <= 0:
+        return _unasked(candidate)
     others = [check for revision, check in last.items() if revision != first and check.asked > 0]
     stable = max(others, key=lambda check: check.at, default=None)
     bad = _bad(candidate)
@@ -43,6 +46,13 @@ def golden(evidence: Evidence) -> Verdict | None:
         threshold=0.0,
         samples=candidate.asked,
     )
+
+
+def _unasked(check: GoldenCheck) -> Verdict | None:
+    if check.problem is None:
+        return None
+    said = f"no golden request was asked of the candidate: {check.problem.message}"
+    return Verdict(metric=METRIC, verdict=VerdictValue.INCONCLUSIVE, message=said, advisory=True)
 
 
 def _bad(check: GoldenCheck) -> int:
