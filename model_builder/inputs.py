@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from model_builder import architectures, data, identity, sources
+from model_builder.architectures.base import Ends
 from model_builder.artifact import hash_file
 from model_builder.cache import key_of
 
@@ -39,7 +40,9 @@ class Inputs:
     def source(self) -> SourceModel:
         """The source model: a new network at every call, since passes change what they are given."""
         self.reporter.phase("source")
-        return sources.load(self.spec.source, seed=self.spec.data.seed, workspace=self.workspace)
+        return sources.load(
+            self.spec.source, seed=self.spec.data.seed, workspace=self.workspace, ends=lambda: Ends.of(self.dataset)
+        )
 
     @property
     def source_digest(self) -> str | None:
@@ -58,7 +61,8 @@ class Inputs:
         parts = urlsplit(self.spec.source.uri)
         if parts.scheme == _BUILTIN:
             name = parts.netloc + parts.path
-            return [_BUILTIN, name, identity.code_digest(architectures.REGISTRY[name].__module__)]
+            code = identity.code_digest(architectures.REGISTRY[name].__module__)
+            return [_BUILTIN, name, section["parameters"], code]
         code = identity.code_digest(architectures.REGISTRY[self.spec.source.architecture].__module__)
         return [_on_disk(self.spec.source.uri) or self.source().digest, section, code]
 

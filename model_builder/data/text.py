@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PADDING, UNKNOWN = "<padding>", "<unknown>"
+NUMBER_OF_PADDING, NUMBER_OF_UNKNOWN = 0, 1
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
@@ -47,10 +48,10 @@ class Tokens:
         import numpy
 
         numbers = {token: index for index, token in enumerate(self.vocabulary)}
-        encoded = numpy.zeros((len(rows), self.parameters.length), dtype="int64")
+        encoded = numpy.full((len(rows), self.parameters.length), NUMBER_OF_PADDING, dtype="int64")
         for row, tokens in zip(encoded, rows, strict=True):
-            known = [numbers.get(_form(token, self.parameters), 1) for token in tokens[: self.parameters.length]]
-            row[: len(known)] = known
+            kept = tokens[: self.parameters.length]
+            row[: len(kept)] = [numbers.get(_form(token, self.parameters), NUMBER_OF_UNKNOWN) for token in kept]
         return encoded
 
     def encode_labels(self, labels: Sequence[Sequence[int]]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Supervised training of a classifier on the training split."""
+"""Supervised training on the training split."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from model_builder import checkpoint
 from model_builder.decode import Range
 from model_builder.errors import GateFailed
 from model_builder.passes.base import Context, Pass, Stage
+from model_builder.passes.objective import judged, loss_sum
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +64,7 @@ class _Training:
         self.epoch = 0
         self._network = network
         self._batch_size = parameters.batch_size
-        train = context.data.train
+        train, self._task = context.data.train, context.data.task
         self._rows, self._labels = torch.from_numpy(train.rows), torch.from_numpy(train.labels)
         self._order = torch.Generator().manual_seed(context.seed)
         steps = math.ceil(len(self._rows) / parameters.batch_size)
@@ -90,9 +91,9 @@ class _Training:
         return total / len(self._rows)
 
     def _loss(self, batch: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        return torch.nn.functional.cross_entropy(self._network(self._rows[batch]), self._labels[batch])
+        labels = self._labels[batch]
+        count = max(float(judged(labels).sum()), 1.0)
+        return loss_sum(self._network(self._rows[batch]), labels, task=self._task) / count
 
     def state(self) -> dict[str, Any]:
         """What the epochs so far have left behind, chance included."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,12 +14,12 @@ from model_builder.artifact import hash_file
 from model_builder.decode import suggest
 from model_builder.errors import BadData, BadSpec
 from model_builder.sources import builtin, onnx, program, safety, weights
-from model_builder.sources.base import Source, SourceModel
+from model_builder.sources.base import Source, SourceModel, WantedEnds
 
 __all__ = ["Source", "SourceModel", "check", "load"]
 
 _BUILTIN = "builtin"
-#: Suffix -> loader(path, name, source, seed, folder): the nearer to the front, the better a file is to start from.
+#: Suffix -> loader(path, name, source, folder, fresh): the nearer to the front, the better a file is to start from.
 FORMATS: Mapping[str, Callable[..., SourceModel]] = {
     ".safetensors": weights.load_safetensors,
     ".onnx": onnx.load,
@@ -39,20 +40,31 @@ def check(source: Source, *, where: str = "spec.source") -> None:
         builtin.check(source.uri)
         if source.code is not None or source.file is not None:
             raise BadSpec(f"{where}: 'code' and 'file' have no effect on {source.uri!r}: remove them")
+        network = builtin.name_of(source.uri)
+        architectures.check(network, parameters=source.parameters, where=f"{where}.parameters")
         return
+    if source.code is not None and source.parameters:
+        raise BadSpec(f"{where}.parameters is for built-in networks: move it to {where}.code.parameters")
+    architectures.check(source.architecture, parameters=source.parameters, where=f"{where}.parameters")
     if parts.scheme not in remote.MODULES:
         raise BadSpec(f"{where}.uri is {source.uri!r}; schemes: {suggest(parts.scheme, [*remote.MODULES, _BUILTIN])}")
     remote.check(source.uri, where=f"{where}.uri")
     safety.check_name(source.file or parts.path, where=where)
 
 
-def load(source: Source, *, seed: int, workspace: Path) -> SourceModel:
+def load(source: Source, *, seed: int, workspace: Path, ends: WantedEnds | None = None) -> SourceModel:
     """The source model, ready for the first pass: fetched into the workspace, checked, and given its weights.
+
+    Args:
+        source: from the spec.
+        seed: of fresh weights.
+        workspace: a folder for files.
+        ends: what the data asks of the network; needed for one of `architectures.SIZED`.
 
     Raises BadData for what can't or must not be loaded, StorageError for what can't be had.
     """
     if urlsplit(source.uri).scheme == _BUILTIN:
-        return builtin.load(source.uri, seed=seed)
+        return builtin.load(source.uri, seed=seed, parameters=source.parameters, ends=ends)
     folder = workspace / "source"
     folder.mkdir(parents=True, exist_ok=True)
     fetched = remote.fetch(source.uri, to=folder / "fetched", limit=source.max_bytes, where="spec.source.uri")
@@ -60,7 +72,8 @@ def load(source: Source, *, seed: int, workspace: Path) -> SourceModel:
     name = source.uri if path == fetched else f"{source.uri}/{path.relative_to(fetched).as_posix()}"
     suffix = _suffix(path, uri=source.uri) if path == fetched else path.suffix
     beside = fetched if fetched.is_dir() else path.parent
-    made = FORMATS[suffix](path, name=name, source=source, seed=seed, folder=beside)
+    fresh = functools.partial(weights.network, source, seed=seed, folder=beside, ends=ends)
+    made = FORMATS[suffix](path, name=name, source=source, folder=beside, fresh=fresh)
     return dataclasses.replace(made, digest=_digest(path, source=source, fetched=fetched))
 
 

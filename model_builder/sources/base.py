@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
-from model_builder.architectures.base import Architecture
+from model_builder.architectures.base import Architecture, Ends
 from model_builder.decode import Pattern, Range
+
+Parameters = Mapping[str, object]
+NO_PARAMETERS: Parameters = MappingProxyType({})
+#: What the data asks of the network; a call, since most sources never need the data for it.
+WantedEnds = Callable[[], Ends]
+#: Makes the network that a file of weights belongs to.
+Fresh = Callable[[], Architecture]
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class Source:
     Attributes:
         uri: `builtin://NAME` or a file or folder that `remote` can fetch.
         architecture: the built-in network that a file of weights belongs to, where no `code` makes one.
+        parameters: the size of a built-in network that has several.
         file: which file of a folder, repository, model version or image holds the model; needed if there are several.
         code: the user's own network.
         max_bytes: largest size of what is fetched.
@@ -44,6 +53,7 @@ class Source:
 
     uri: str
     architecture: str = "digits-cnn"
+    parameters: Mapping[str, object] = field(default_factory=dict)
     file: Annotated[
         str | None, Pattern(r"(?!/)(?!.*(^|/)\.\.(/|$)).+", "a relative path that does not leave the source")
     ] = None

@@ -6,15 +6,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from model_builder.errors import BadData
-from model_builder.sources.base import Source, SourceModel
+from model_builder.sources.base import Fresh, Source, SourceModel
 
 #: Operators that every ONNX Runtime has; others need libraries, and libraries are code.
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 
 
-def load(path: Path, *, name: str, source: Source, seed: int, folder: Path) -> SourceModel:
+def load(path: Path, *, name: str, source: Source, folder: Path, fresh: Fresh) -> SourceModel:
     """Check the graph and write it as one file: data that it keeps in files beside it is taken in."""
-    del seed
+    del fresh
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from onnx.external_data_helper import load_external_data_for_model

@@ -21,7 +21,7 @@ from typing import Any
 from model_builder.architectures.base import Architecture
 from model_builder.errors import BadData
 from model_builder.sources import safety
-from model_builder.sources.base import Source, SourceModel
+from model_builder.sources.base import Fresh, Source, SourceModel
 
 _OPERATOR = re.compile(
     r"torch\.ops\.(aten|prims|quantized_decomposed)\.\w+\.\w+"
@@ -39,9 +39,9 @@ _TREES = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, OSError, EOFError, RecursionError)
 
 
-def load(path: Path, *, name: str, source: Source, seed: int, folder: Path) -> SourceModel:
+def load(path: Path, *, name: str, source: Source, folder: Path, fresh: Fresh) -> SourceModel:
     """The program as a network with one input and one output."""
-    del seed, folder
+    del folder, fresh
     import torch
 
     check(path, name=name, limit=source.max_bytes)

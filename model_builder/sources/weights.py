@@ -11,14 +11,15 @@ from model_builder import architectures
 from model_builder.architectures.base import Architecture
 from model_builder.errors import BadData
 from model_builder.sources import code, safety
-from model_builder.sources.base import Source, SourceModel
+from model_builder.sources.base import Fresh, Source, SourceModel, WantedEnds
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def load_safetensors(path: Path, *, name: str, source: Source, seed: int, folder: Path) -> SourceModel:
+def load_safetensors(path: Path, *, name: str, source: Source, folder: Path, fresh: Fresh) -> SourceModel:
     """A safetensors file."""
+    del folder
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -26,13 +27,14 @@ def load_safetensors(path: Path, *, name: str, source: Source, seed: int, folder
         state = load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError, MemoryError, OverflowError) as error:
         raise BadData(f"{name} is not a readable safetensors file ({error}): upload it again") from error
-    return _filled(state, name=name, source=source, seed=seed, folder=folder)
+    return _filled(state, name=name, source=source, made=fresh())
 
 
-def load_state(path: Path, *, name: str, source: Source, seed: int, folder: Path) -> SourceModel:
+def load_state(path: Path, *, name: str, source: Source, folder: Path, fresh: Fresh) -> SourceModel:
     """What `torch.save(network.state_dict())` wrote."""
     import torch
 
+    del folder
     safety.check_pickle(path, name=name)
     safety.check_archive(path, name=name, limit=source.max_bytes)
     try:
@@ -43,11 +45,10 @@ def load_state(path: Path, *, name: str, source: Source, seed: int, folder: Path
         ) from error
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise BadData(f"{name} holds no state dict (names and tensors, nothing else): save network.state_dict()")
-    return _filled(state, name=name, source=source, seed=seed, folder=folder)
+    return _filled(state, name=name, source=source, made=fresh())
 
 
-def _filled(state: Mapping[str, Tensor], *, name: str, source: Source, seed: int, folder: Path) -> SourceModel:
-    made = network(source, seed=seed, folder=folder)
+def _filled(state: Mapping[str, Tensor], *, name: str, source: Source, made: Architecture) -> SourceModel:
     owner = source.code.factory if source.code else source.architecture
     try:
         made.network.load_state_dict(state, strict=True)
@@ -59,11 +60,11 @@ def _filled(state: Mapping[str, Tensor], *, name: str, source: Source, seed: int
     return SourceModel(architecture=made, digest=None)
 
 
-def network(source: Source, *, seed: int, folder: Path) -> Architecture:
+def network(source: Source, *, seed: int, folder: Path, ends: WantedEnds | None) -> Architecture:
     """The network that weights belong to, still with fresh ones."""
     import torch
 
     torch.manual_seed(seed)
     if source.code is not None:
         return code.make(source.code, folder=folder)
-    return architectures.REGISTRY[source.architecture]()
+    return architectures.make(source.architecture, parameters=source.parameters, ends=ends)
