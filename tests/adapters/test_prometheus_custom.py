@@ -10,6 +10,7 @@ from modelrelease.adapters.prometheus.client import PrometheusClient, Series
 from modelrelease.adapters.prometheus.custom import Custom
 from modelrelease.adapters.prometheus.reading import Reader
 from modelrelease.domain.observed import Meta, Slot
+from modelrelease.domain.plan import Window
 from modelrelease.domain.policy import CustomMetric
 
 META = Meta(name="digits", namespace="vision", uid="u", generation=1, resource_version="1")
@@ -32,7 +33,7 @@ class Fake(PrometheusClient):
 async def read(end: float, **samples: Samples) -> Custom:
     places = custom.places(meta=META, stable="r1", candidate="r2", mirror=None)
     start, now = (datetime.fromtimestamp(when, UTC) for when in (0, end))
-    found = await custom.read(Reader(client=Fake(**samples)), (METRIC,), at=places, start=start, end=now)
+    found = await custom.read(Reader(client=Fake(**samples)), (METRIC,), at=places, window=Window(start=start, end=now))
     assert found.problems == {}
     return found
 

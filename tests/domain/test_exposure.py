@@ -404,6 +404,22 @@ def test_two_looks_beyond_the_threshold_send_the_traffic_back() -> None:
     assert last.message.startswith("queue is 99, allowed is at most 5")
 
 
+@pytest.mark.parametrize(("warmup", "compared"), [(0, [None, 60, 120, 180]), (90, [None, None, 120, 180])])
+def test_a_look_is_compared_with_the_one_before_it_once_the_candidate_is_warm(
+    warmup: int, compared: list[int | None]
+) -> None:
+    world = asked(a_spec("2", analysis=replace(ANALYSIS, warmup=warmup)))
+    status = until(world, lambda s: s.candidate is not None and s.candidate.step == 0 and s.candidate.step_started_at)
+    began = candidate(status).step_started_at
+    assert began is not None
+    observed, found = world.observe(), []
+    for minute in range(1, 5):
+        window = needs(observed, began + timedelta(seconds=60 * minute + 7), None).window
+        assert window is not None
+        found.append(window.before)
+    assert found == [None if seconds is None else began + timedelta(seconds=seconds) for seconds in compared]
+
+
 def test_one_look_within_the_threshold_lets_no_step_pass() -> None:
     world = asked(a_spec("2", analysis=QUEUE))
 
