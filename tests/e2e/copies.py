@@ -20,6 +20,7 @@ from tests.e2e.releases import grpc_host, http_host
 from tests.e2e.stand import LOOK_S, Stand, accepted
 
 NAME = "copies"
+_SCRAPES = 4
 _ROUTES = (("httproutes", render.http_route), ("grpcroutes", render.grpc_route))
 
 
@@ -64,9 +65,22 @@ class Copies:
                 assert time.monotonic() < end, f"the {kind} are not accepted"
                 time.sleep(LOOK_S)
 
-    def counted(self, protocol: Protocol, *, namespace: str = "", name: str = NAME) -> float:
-        """Return how many copies the gateway has counted so far in all."""
-        return counted(self.stand, protocol, namespace=namespace or self.stand.namespace, name=name)
+    def window(self, protocol: Protocol, *, after: float) -> tuple[float, float, float]:
+        """Wait for a window of scrapes in which every request may be copied: its begin, its end, and its copies.
+
+        The first scrape of it is one that has counted copies made after `after`: the gateway has the mirror by then.
+        """
+        end = time.monotonic() + 60
+        cluster = envoy_gateway_mirror(self.stand.namespace, NAME, protocol)
+        while True:
+            newest = max(_series(self.stand, cluster), key=lambda values: values[-1], default=[])
+            began = next((count for at, count in reversed(newest) if at < after), 0.0)
+            copying = [(at, count) for at, count in newest if at >= after and count > began]
+            if len(copying) >= _SCRAPES:
+                (first, less), (last, more) = copying[0], copying[-1]
+                return first, last, more - less
+            assert time.monotonic() < end, f"no copies of {protocol} requests are counted: {newest[-_SCRAPES:]}"
+            time.sleep(LOOK_S)
 
     @property
     def _meta(self) -> Meta:
@@ -84,16 +98,20 @@ class Copies:
 
 def counted(stand: Stand, protocol: Protocol, *, namespace: str, name: str) -> float:
     """Return how many copies of a route's requests the gateway has counted, however often it began anew."""
-    cluster = envoy_gateway_mirror(namespace, name, protocol)
-    series = f'envoy_cluster_upstream_rq_total{{envoy_cluster_name="{cluster}"}}[1h]'
-    query = urllib.parse.urlencode({"query": series})
+    total = 0.0
+    for values in _series(stand, envoy_gateway_mirror(namespace, name, protocol)):
+        counts = [count for _, count in values]
+        total += counts[0] + sum(now - last if now >= last else now for last, now in pairwise(counts))
+    return total
+
+
+def _series(stand: Stand, cluster: str) -> list[list[tuple[float, float]]]:
+    """Return the scrapes of the copies' counters: seconds since the epoch, and requests so far."""
+    selector = f'envoy_cluster_upstream_rq_total{{envoy_cluster_name="{cluster}"}}[1h]'
+    query = urllib.parse.urlencode({"query": selector})
     with urllib.request.urlopen(f"{stand.cluster.prometheus_url}/api/v1/query?{query}", timeout=10) as answer:
         found = json.loads(answer.read())["data"]["result"]
-    total = 0.0
-    for one in found:
-        values = [float(value) for _, value in one["values"]]
-        total += values[0] + sum(now - last if now >= last else now for last, now in pairwise(values))
-    return total
+    return [[(float(at), float(value)) for at, value in one["values"]] for one in found]
 
 
 def _ownerless(manifest: dict[str, Any]) -> dict[str, Any]:
