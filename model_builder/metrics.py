@@ -111,6 +111,8 @@ METRICS: Mapping[str, Kind] = {
     "personalData": Kind(_LESS, _M, "texts of the bundle that hold personal data"),
     "completenessError": Kind(_LESS, _M, "share of an answer that Integrated Gradients does not account for"),
     "attributionAgreement": Kind(_MORE, _M, "rank correlation of Integrated Gradients and occlusion"),
+    "shapCompletenessError": Kind(_LESS, _M, "share of an answer that Shapley values do not account for"),
+    "shapStability": Kind(_MORE, _M, "rank correlation of two estimates of the Shapley values"),
     "surrogateFidelity": Kind(_MORE, _T, "share of test rows on which a small decision tree answers as the model does"),
     "joulesPer1000": Kind(_LESS, _M, "energy of 1000 answers of one row, as the machine's own meter tells it"),
 }

@@ -15,6 +15,7 @@ from model_builder.audit.individual import AUDIT as INDIVIDUAL
 from model_builder.audit.personal import AUDIT as PERSONAL
 from model_builder.audit.privacy import AUDIT as PRIVACY
 from model_builder.audit.robustness import AUDIT as ROBUSTNESS
+from model_builder.audit.shap import AUDIT as SHAP
 from model_builder.audit.surrogate import AUDIT as SURROGATE
 from model_builder.gates import Gate
 
@@ -28,6 +29,7 @@ REGISTRY: Mapping[str, Audit] = {
         PRIVACY,
         PERSONAL,
         EXPLAIN,
+        SHAP,
         ATTENTION,
         SURROGATE,
         ENERGY,

@@ -52,7 +52,7 @@ def run(*, subject: Subject, parameters: Parameters) -> AuditResult:
     error = completeness_error(subject.network, rows, classes, baseline=baseline, parts=parts)
     metrics = {"completenessError": Metric(rounded(error), len(rows))}
     if hidden is not None:
-        metrics["attributionAgreement"] = Metric(rounded(_rank_correlation(parts, hidden)), len(rows))
+        metrics["attributionAgreement"] = Metric(rounded(rank_correlation(parts, hidden)), len(rows))
     tables["integratedGradients"] = {
         "mean": _plain(numpy.abs(parts).mean(axis=0)),
         "rows": [
@@ -102,7 +102,7 @@ def occlusion(subject: Subject, rows: NDArray[Any], classes: NDArray[Any], *, ba
     return falls.reshape(rows.shape)
 
 
-def _rank_correlation(left: NDArray[Any], right: NDArray[Any]) -> float:
+def rank_correlation(left: NDArray[Any], right: NDArray[Any]) -> float:
     """Spearman's correlation of how strong the values are on the average, whatever their sign."""
     from scipy import stats  # type: ignore[import-untyped]
 
