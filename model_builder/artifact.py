@@ -6,6 +6,7 @@
     golden.json                         raw requests with the answers that the model gave when it was built
     contract.json                       the interface, and the sha256 of golden.json
     manifest.json                       everything measured and known about the build; written last
+    model.sig                           signs all of these, where somebody did (model_builder/signing.py)
 
 The digest covers repository/ and contract.json (and golden.json through it): what is served and what was promised.
 Times, metrics and versions are in the manifest only, so that the same build gives the same digest.
@@ -25,6 +26,7 @@ from model_builder.contract import canonical_json
 from model_builder.errors import ArtifactCorrupt, BadSpec
 
 MANIFEST, CONTRACT, GOLDEN, REPOSITORY = "manifest.json", "contract.json", "golden.json", "repository"
+SIGNATURE = "model.sig"
 MODEL_VERSION = "1"
 _SEAL = "sealSha256"
 #: Part of the digest: two ways of hashing never give one name.

@@ -19,6 +19,7 @@ from model_builder.finished import Finished
 from model_builder.inputs import Inputs
 from model_builder.pipeline import Pipeline
 from model_builder.progress import Reporter
+from model_builder.signing import Signer
 from model_builder.spec import Plan
 from model_builder.trouble import translated
 
@@ -35,12 +36,14 @@ class Settings:
         cache: folder of what earlier builds did; without one, nothing is kept.
         replay: choices of an earlier build that are to be made again, see `choices.of_manifest`.
         stable: directory of the artifact that serves now, for gates against it.
+        private_key: file of the key that signs the artifact; without one, nobody does.
     """
 
     store: str | None = None
     cache: Path | None = None
     replay: Mapping[str, str] = field(default_factory=dict)
     stable: Path | None = None
+    private_key: Path | None = None
 
 
 def build(*, plan: Plan, out: Path, reporter: Reporter, settings: Settings | None = None) -> dict[str, Any]:
@@ -54,6 +57,7 @@ def build(*, plan: Plan, out: Path, reporter: Reporter, settings: Settings | Non
     opened = stores.open_store(settings.store) if settings.store is not None else None
     if opened is not None:
         opened.check()
+    signer = Signer.open(settings.private_key) if settings.private_key is not None else None
     stable = finished.read(settings.stable) if settings.stable is not None else None
     workspace = _prepare(out)
     try:
@@ -77,6 +81,9 @@ def build(*, plan: Plan, out: Path, reporter: Reporter, settings: Settings | Non
     failed = _blocking(described)
     if failed:
         raise GateFailed("; ".join(failed) + ": improve the recipe, or change the gate")
+    if signer is not None:
+        reporter.phase("sign")
+        signer.sign(out)
     if opened is None:
         uri = out.resolve().as_uri()
     else:
@@ -95,7 +102,8 @@ def build(*, plan: Plan, out: Path, reporter: Reporter, settings: Settings | Non
 
 def _prepare(out: Path) -> Path:
     """Empty `out` of an earlier artifact; its manifest goes first, so that the rest does not look whole."""
-    known = (artifacts.MANIFEST, artifacts.CONTRACT, artifacts.GOLDEN, artifacts.REPOSITORY, _WORK)
+    served = (artifacts.CONTRACT, artifacts.GOLDEN, artifacts.REPOSITORY)
+    known = (artifacts.MANIFEST, artifacts.SIGNATURE, *served, _WORK)
     try:
         out.mkdir(parents=True, exist_ok=True)
         strangers = sorted(path.name for path in out.iterdir() if path.name not in (*known, "lost+found"))

@@ -7,8 +7,9 @@ BuildError
   ArtifactCorrupt    4  what the store holds is not what its digest says
   StorageError       5  a store can't be reached, refuses, lacks the artifact, or a disk is full
   OutOfMemory        6  the process noticed it itself (137 is the kernel's)
+  Untrusted          7  an artifact has no signature, or not one that the key at hand vouches for; or there is no key
 
-`StorageError` carries one of several reasons, the others exactly their class name.
+`StorageError` and `Untrusted` carry one of several reasons, the others exactly their class name.
 """
 
 from __future__ import annotations
@@ -70,3 +71,18 @@ class OutOfMemory(BuildError):  # noqa: N818
     """An allocation failed inside the process."""
 
     exit_code = 6
+
+
+class Untrusted(BuildError):  # noqa: N818
+    """Nobody who is trusted vouches for an artifact."""
+
+    exit_code = 7
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self._reason = reason
+
+    @property
+    def reason(self) -> str:
+        """SignatureMissing, SignatureMismatch or KeyMissing."""
+        return self._reason

@@ -8,7 +8,7 @@ from typing import Any
 
 from model_builder import artifact as artifacts
 from model_builder.contract import Contract, parse_contract
-from model_builder.errors import ArtifactCorrupt, BadSpec
+from model_builder.errors import ArtifactCorrupt, BadSpec, GateFailed
 
 _MODEL = f"{artifacts.MODEL_VERSION}/model.onnx"
 
@@ -55,3 +55,12 @@ def read(directory: Path) -> Finished:
     if listed[artifacts.GOLDEN] != contract.golden_sha256:
         raise ArtifactCorrupt(f"{artifacts.GOLDEN} of {origin} is not the one its contract names: build it again")
     return Finished(directory=directory, digest=digest, manifest=manifest, contract=contract, model=directory / model)
+
+
+def passed(artifact: Finished) -> None:
+    """Refuse an artifact that a gate refused: it is for looking at. GateFailed."""
+    failed = [str(gate.get("message")) for gate in artifact.manifest.get("gates", ()) if gate.get("blocks")]
+    if failed:
+        raise GateFailed(
+            f"{artifact.directory} failed its gates: {'; '.join(failed)}; build it again with another recipe"
+        )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from model_builder import artifact as artifacts
+from model_builder import signing
 from model_builder.contract import parse_contract
 from model_builder.decode import check, decode
 from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
@@ -29,16 +30,32 @@ def parse_serving(text: str) -> Serving:
 
 
 def pull(
-    *, uri: str, digest: str, model: str, to: Path, backend: Backend, serving: Serving, reporter: Reporter
+    *,
+    uri: str,
+    digest: str,
+    model: str,
+    to: Path,
+    backend: Backend,
+    serving: Serving,
+    reporter: Reporter,
+    public_key: Path | None = None,
 ) -> dict[str, Any]:
-    """Make `to/model` a model folder that Triton can load; it appears only when everything in it was verified."""
+    """Make `to/model` a model folder that Triton can load; it appears only when everything in it was verified.
+
+    With a public key that means the signature as well: an artifact without one is refused.
+
+    Raises:
+        ArtifactCorrupt: what the store holds is not what the digest says.
+        Untrusted: the signature is missing or does not fit, or there is no such key.
+        StorageError: store or disk do not do their part.
+    """
     started = time.monotonic()
     artifacts.parse_digest(digest)
     check(MODEL_NAME, model, where="--model")
     partial = to / f".incomplete-{uuid.uuid4().hex}"
     try:
         partial.mkdir(parents=True)
-        files = _fetch(uri=uri, digest=digest, to=partial, reporter=reporter)
+        files = _fetch(uri=uri, digest=digest, to=partial, public_key=public_key, reporter=reporter)
         folder = _lay_out(partial, files=files, uri=uri, model=model, backend=backend, serving=serving)
         shutil.rmtree(to / model, ignore_errors=True)
         folder.rename(to / model)
@@ -51,15 +68,23 @@ def pull(
         "uri": uri,
         "model": model,
         "bytes": sum(file.size for file in files),
+        "signed": public_key is not None,
         "seconds": round(time.monotonic() - started, 2),
     }
 
 
-def _fetch(*, uri: str, digest: str, to: Path, reporter: Reporter) -> tuple[artifacts.FileEntry, ...]:
+def _fetch(
+    *, uri: str, digest: str, to: Path, public_key: Path | None, reporter: Reporter
+) -> tuple[artifacts.FileEntry, ...]:
     reporter.phase("pull")
     store = open_store(uri)
     manifest = to / artifacts.MANIFEST
     store.fetch(path=artifacts.MANIFEST, to=manifest)
+    if public_key is not None:
+        # Before gigabytes of a model that nobody signed.
+        if not store.has(artifacts.SIGNATURE):
+            raise signing.missing(uri)
+        store.fetch(path=artifacts.SIGNATURE, to=to / artifacts.SIGNATURE)
     files = artifacts.parse_files(manifest.read_text(encoding="utf-8", errors="replace"), origin=uri)
     for index, entry in enumerate(files):
         target = to / entry.path
@@ -73,6 +98,9 @@ def _fetch(*, uri: str, digest: str, to: Path, reporter: Reporter) -> tuple[arti
             f"{uri} holds the artifact {found}, not {digest}: its manifest was replaced; "
             "delete that artifact and build it again"
         )
+    if public_key is not None:
+        reporter.phase("verify")
+        signing.verify(to, public_key=public_key, origin=uri)
     golden = next((file.sha256 for file in files if file.path == artifacts.GOLDEN), None)
     if golden != parse_contract((to / artifacts.CONTRACT).read_text()).golden_sha256:
         raise ArtifactCorrupt(f"{artifacts.GOLDEN} of {uri} is not the one its contract names: build it again")

@@ -11,7 +11,24 @@ import argparse
 import importlib
 from typing import Any, Protocol, cast
 
-MODULES = ("build", "pull", "lint", "passes", "evaluate", "compare", "report", "card", "bom", "provenance")
+MODULES = (
+    "build",
+    "sign",
+    "push",
+    "pull",
+    "verify",
+    "lint",
+    "passes",
+    "evaluate",
+    "compare",
+    "report",
+    "card",
+    "bom",
+    "provenance",
+)
+PRIVATE_KEY_HELP = "the key that signs: an elliptic-curve key in PEM without a password"
+PUBLIC_KEY_HELP = "the key of whoever signs, in PEM"
+STORE_HELP = "file:///path, s3://bucket/prefix, gs://..., az://..., or oci://host/repository"
 SPEC_HELP = "the build spec: a file, JSON or YAML, or env:NAME for JSON in a variable of the environment"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from model_builder import choices
 from model_builder.cache import VARIABLE, default_root
-from model_builder.commands import SPEC_HELP
+from model_builder.commands import PRIVATE_KEY_HELP, SPEC_HELP, STORE_HELP
 from model_builder.progress import reporter
 
 HELP = "build an artifact from a spec"
@@ -18,10 +18,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--spec", required=True, help=SPEC_HELP)
     parser.add_argument("--out", type=Path, required=True, help="directory of the artifact")
-    parser.add_argument("--store", help="put the artifact there as well: file:///path or s3://bucket/prefix")
+    parser.add_argument("--store", help="put the artifact there as well: " + STORE_HELP)
     parser.add_argument("--cache", type=Path, help=f"what earlier builds did (default: {VARIABLE}, or your cache)")
     parser.add_argument("--replay", type=Path, help="manifest.json of a build whose measured choices are repeated")
     parser.add_argument("--stable", type=Path, help="directory of the artifact that serves now, for gates against it")
+    parser.add_argument(
+        "--private-key", type=Path, help=PRIVATE_KEY_HELP + "; the artifact is signed before it is stored"
+    )
     parser.add_argument("--termination-log", type=Path, help="write the result there too, for Kubernetes")
 
 
@@ -34,6 +37,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from model_builder.build import Settings, build
 
     cache = options.cache or default_root()
-    settings = Settings(store=options.store, cache=cache, replay=replay, stable=options.stable)
+    settings = Settings(
+        store=options.store, cache=cache, replay=replay, stable=options.stable, private_key=options.private_key
+    )
     with reporter() as report:
         return build(plan=plan, out=options.out, reporter=report, settings=settings)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from model_builder import pull as puller
+from model_builder.commands import PUBLIC_KEY_HELP
 from model_builder.progress import reporter
 from model_builder.triton import Backend
 
@@ -21,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", type=Path, required=True, help="the model repository")
     parser.add_argument("--backend", choices=get_args(Backend), default="onnxruntime")
     parser.add_argument("--serving", default="{}", help="serving configuration, JSON")
+    parser.add_argument("--public-key", type=Path, help=PUBLIC_KEY_HELP + "; without one, no signature is asked for")
     parser.add_argument("--termination-log", type=Path, help="write the result there too, for Kubernetes")
 
 
@@ -35,4 +37,5 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             backend=options.backend,
             serving=puller.parse_serving(options.serving),
             reporter=report,
+            public_key=options.public_key,
         )

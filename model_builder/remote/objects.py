@@ -1,8 +1,9 @@
 """`s3://bucket/key`, `gs://bucket/key`, `az://container/key`: object stores, all through fsspec.
 
 Address and credentials come from the environment as for every tool of the cloud in question: AWS_ENDPOINT_URL,
-AWS_ACCESS_KEY_ID and so on; GOOGLE_APPLICATION_CREDENTIALS; AZURE_STORAGE_CONNECTION_STRING or
-AZURE_STORAGE_ACCOUNT_NAME; or the identity of the pod. A folder is what lies below `key/`.
+AWS_ACCESS_KEY_ID and so on; GOOGLE_APPLICATION_CREDENTIALS (a path) or GOOGLE_CREDENTIALS (the JSON itself);
+AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCOUNT_NAME; or the identity of the pod. A folder is what lies below
+`key/`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import contextlib
 import hashlib
 import importlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -233,8 +235,23 @@ def _options(scheme: str) -> dict[str, Any]:
             },
         }
     if scheme == "gs":
-        return {"token": "anon"} if os.environ.get("STORAGE_EMULATOR_HOST") else {}
+        return {"token": "anon"} if os.environ.get("STORAGE_EMULATOR_HOST") else _google_credentials()
     return {"anon": False}
+
+
+def _google_credentials() -> dict[str, Any]:
+    """Those in GOOGLE_CREDENTIALS: a Secret of a cluster comes as variables, where Google's own way wants a file."""
+    text = os.environ.get("GOOGLE_CREDENTIALS")
+    if not text:
+        return {}
+    try:
+        return {"token": dict(json.loads(text))}
+    except (ValueError, TypeError, RecursionError):
+        # Without the cause, which quotes what it could not read.
+        raise BadSpec(
+            "GOOGLE_CREDENTIALS is not the JSON of a key file: give the content of what the console downloads, or set "
+            "GOOGLE_APPLICATION_CREDENTIALS to its path"
+        ) from None
 
 
 def _s3_endpoint() -> str | None:

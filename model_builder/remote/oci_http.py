@@ -132,7 +132,7 @@ class Client:
     def _no_credentials(self) -> StorageError:
         return StorageError(
             f"the registry {self.host} asks who we are for {self.repository!r}: give credentials in config.json of "
-            "the folder that DOCKER_CONFIG names (in a cluster: a mounted pull secret)",
+            "the folder that DOCKER_CONFIG names, or that file's text in DOCKER_AUTH_CONFIG",
             reason="StoreDenied",
         )
 
@@ -152,12 +152,19 @@ class Client:
         return StorageError(f"the registry {self.host} answers with status {answer.status} ({detail}): try again later")
 
 
-def _stored_credentials(host: str) -> str | None:
-    """What `docker login` keeps for a host, as base64 of `user:password`."""
+def _docker_config() -> str:
+    """DOCKER_AUTH_CONFIG, the text itself, as Docker takes it too; else the file below DOCKER_CONFIG or at home."""
+    if text := os.environ.get("DOCKER_AUTH_CONFIG"):
+        return text
     folder = os.environ.get("DOCKER_CONFIG")
     path = Path(folder) / "config.json" if folder else Path.home() / ".docker" / "config.json"
+    return path.read_text()
+
+
+def _stored_credentials(host: str) -> str | None:
+    """What `docker login` keeps for a host, as base64 of `user:password`."""
     try:
-        known: Any = json.loads(path.read_text())["auths"]
+        known: Any = json.loads(_docker_config())["auths"]
         entry: dict[str, str] = next(
             (known[name] for name in (host, f"https://{host}", f"https://{host}/v2/") if name in known), {}
         )

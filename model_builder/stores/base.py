@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Protocol
+
+from model_builder import artifact as artifacts
+from model_builder import signing
 
 
 class Store(Protocol):
@@ -13,7 +17,38 @@ class Store(Protocol):
         """Fail now rather than after an hour of training if the store can't be used."""
 
     def put(self, *, artifact: Path, digest: str) -> str:
-        """Store an artifact, whole or not at all; one that is there is left alone. Return its URI."""
+        """Store an artifact, whole or not at all; one that is there is left alone. Return its URI.
+
+        All that changes one that is there is a signature, see `supersedes`.
+        """
+
+    def has(self, path: str) -> bool:
+        """Whether the artifact at this URI has this file."""
 
     def fetch(self, *, path: str, to: Path) -> None:
         """Copy one file of the artifact at this URI."""
+
+
+def supersedes(artifact: Path, *, stored: Store) -> bool:
+    """Whether manifest and signature of an artifact belong in the place of those of the same artifact in a store.
+
+    The manifest tells the moment of its build, so that a signature of one build fits no other: both go together. They
+    go where the stored one is unsigned, signed with another key, or signed for something else than is there. What the
+    same key signed stays, so that nobody who reads it meanwhile gets halves of two builds.
+    """
+    ours = artifact / artifacts.SIGNATURE
+    if not ours.is_file():
+        return False
+    if not stored.has(artifacts.SIGNATURE):
+        return True
+    with tempfile.TemporaryDirectory() as scratch:
+        theirs, manifest = Path(scratch) / artifacts.SIGNATURE, Path(scratch) / artifacts.MANIFEST
+        stored.fetch(path=artifacts.SIGNATURE, to=theirs)
+        stored.fetch(path=artifacts.MANIFEST, to=manifest)
+        found = artifacts.hash_file(manifest)
+        if found == artifacts.hash_file(artifact / artifacts.MANIFEST):
+            return theirs.read_bytes() != ours.read_bytes()
+        old, new = signing.claim(theirs), signing.claim(ours)
+    assert new is not None, "whoever made it read it back"
+    expected = {**new.files, artifacts.MANIFEST: found}
+    return old is None or old.signer != new.signer or old.files != expected

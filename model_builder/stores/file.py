@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from model_builder import artifact as artifacts
 from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
+from model_builder.stores.base import supersedes
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class FileStore:
         temporary = self.root / f".incomplete-{uuid.uuid4().hex}"
         try:
             if _intact(final, digest=digest):
+                if supersedes(artifact, stored=FileStore(final)):
+                    temporary.mkdir()
+                    for name in (artifacts.SIGNATURE, artifacts.MANIFEST):
+                        shutil.copyfile(artifact / name, temporary / name)
+                        (temporary / name).replace(final / name)
                 return uri
             self.root.mkdir(parents=True, exist_ok=True)
             shutil.copytree(artifact, temporary, ignore=shutil.ignore_patterns(".work"), copy_function=shutil.copyfile)
@@ -56,6 +62,10 @@ class FileStore:
             for leftover in (temporary, temporary.with_name(temporary.name + "-damaged")):
                 shutil.rmtree(leftover, ignore_errors=True)
         return uri
+
+    def has(self, path: str) -> bool:
+        """Look."""
+        return (self.root / path).is_file()
 
     def fetch(self, *, path: str, to: Path) -> None:
         """Copy one file."""

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from model_builder import artifact as artifacts
 from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
 from model_builder.remote.objects import Bucket, same
+from model_builder.stores.base import supersedes
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,15 @@ class ObjectStore:
             if key in there and same(there[key], path, unless_told=complete):
                 continue
             self.bucket.upload(path, key=key)
-        if not complete:
+        if not complete or supersedes(artifact, stored=ObjectStore(self.bucket, prefix=folder)):
+            if (artifact / artifacts.SIGNATURE).is_file():
+                self.bucket.upload(artifact / artifacts.SIGNATURE, key=f"{folder}/{artifacts.SIGNATURE}")
             self.bucket.upload(artifact / artifacts.MANIFEST, key=manifest)
         return f"{self.bucket.scheme}://{self.bucket.name}/{folder}"
+
+    def has(self, path: str) -> bool:
+        """Ask for the object."""
+        return self.bucket.info(self._key(path)) is not None
 
     def fetch(self, *, path: str, to: Path) -> None:
         """Download one object."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from model_builder import artifact as artifacts
 from model_builder.errors import ArtifactCorrupt, BadData, BadSpec, StorageError
 from model_builder.remote.oci import MANIFEST_TYPE, Layout, Reference, file_digest
+from model_builder.stores.base import supersedes
 from model_builder.stores.file import translate
 
 _CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -57,7 +59,8 @@ class OciStore:
         tag = artifacts.folder_name(digest)
         uri = f"{self.uri.rstrip('/')}:{tag}"
         try:
-            if self._is_whole(tag):
+            stored = OciStore(uri=uri, reference=Reference(repository, tag))
+            if self._is_whole(tag) and not supersedes(artifact, stored=stored):
                 return uri
             with tempfile.TemporaryDirectory() as scratch:
                 manifest = self._upload(artifact, scratch=Path(scratch))
@@ -66,13 +69,21 @@ class OciStore:
             raise translate(error, root=self._root) from error
         return uri
 
+    def has(self, path: str) -> bool:
+        """Look into the image's manifest."""
+        try:
+            manifest = self.reference.manifest()
+        except OSError as error:
+            raise translate(error, root=self._root) from error
+        return manifest is not None and _layer_of(manifest, path) is not None
+
     def fetch(self, *, path: str, to: Path) -> None:
         """Download the layer of a file and unpack it."""
         try:
             manifest = self.reference.manifest()
             if manifest is None:
                 raise StorageError(f"there is no artifact at {self.uri}: check the URI", reason="ArtifactMissing")
-            layer = next((e for e in manifest["layers"] if (e.get("annotations") or {}).get(_PATH) == path), None)
+            layer = _layer_of(manifest, path)
             if layer is None:
                 raise ArtifactCorrupt(f"{path} of {self.uri} is missing: delete that artifact and build it again")
             blob = to.with_name(to.name + ".layer")
@@ -98,7 +109,8 @@ class OciStore:
 
     def _upload(self, artifact: Path, *, scratch: Path) -> bytes:
         """Store the layers and the config; return the manifest."""
-        names = [*(entry.path for entry in artifacts.scan(artifact)), artifacts.MANIFEST]
+        signature = [artifacts.SIGNATURE] if (artifact / artifacts.SIGNATURE).is_file() else []
+        names = [*(entry.path for entry in artifacts.scan(artifact)), *signature, artifacts.MANIFEST]
         if len(names) > _MOST_LAYERS:
             raise BadData(f"the artifact has {len(names)} files, and an image has {_MOST_LAYERS} layers at most")
         layers = []
@@ -126,6 +138,11 @@ class OciStore:
         if not self.reference.repository.has(digest, size):
             self.reference.repository.upload(path, digest=digest)
         return {"mediaType": media_type, "digest": digest, "size": size}
+
+
+def _layer_of(manifest: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
+    """The layer that holds a file of the artifact."""
+    return next((e for e in manifest["layers"] if (e.get("annotations") or {}).get(_PATH) == path), None)
 
 
 def _layer(file: Path, *, path: str, to: Path) -> Path:

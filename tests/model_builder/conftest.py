@@ -33,8 +33,9 @@ def run_build(
     store: str | None = None,
     cache: Path | None = None,
     replay: Mapping[str, str] | None = None,
+    private_key: Path | None = None,
 ) -> dict[str, Any]:
-    settings = Settings(store=store, cache=cache, replay=replay or {})
+    settings = Settings(store=store, cache=cache, replay=replay or {}, private_key=private_key)
     return build(plan=resolve(decode(Spec, raw, where="spec")), out=out, reporter=SilentReporter(), settings=settings)
 
 

@@ -13,9 +13,10 @@ from model_builder import remote
 from model_builder.errors import ArtifactCorrupt, BadData, StorageError
 from model_builder.remote import objects
 from model_builder.remote.objects import Bucket
+from model_builder.signing import Signer, verify
 from model_builder.stores import open_store
 from tests.model_builder import servers
-from tests.model_builder.samples import make_artifact
+from tests.model_builder.samples import make_artifact, make_keys, make_whole
 
 pytestmark = pytest.mark.real
 _SERVERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[object]]] = {
@@ -98,6 +99,19 @@ def test_an_upload_that_was_cut_off_is_completed_without_sending_again_what_is_t
     store.put(artifact=folder, digest=digest)
     assert not set(again) & set(sent)
     assert len(keys(bucket)) == len(artifacts.scan(folder)) + 1
+
+
+def test_a_signature_follows_to_where_the_artifact_is(bucket: Bucket, tmp_path: Path) -> None:
+    private, public = make_keys(tmp_path, "key")
+    unsigned, digest = make_whole(tmp_path / "unsigned", createdAt="earlier")
+    signed, _ = make_whole(tmp_path / "signed", createdAt="later")
+    Signer.open(private).sign(signed)
+    stored = open_store(uri(bucket)).put(artifact=unsigned, digest=digest)
+    assert not open_store(stored).has(artifacts.SIGNATURE)
+    for folder in (signed, unsigned):
+        open_store(uri(bucket)).put(artifact=folder, digest=digest)
+    fetched = remote.fetch(stored, to=tmp_path / "fetched", limit=10**6, where="test")
+    assert verify(fetched, public_key=public, origin="the store").files.keys() >= {artifacts.MANIFEST}
 
 
 def test_a_damaged_or_missing_object_of_a_stored_artifact_is_sent_again(bucket: Bucket, tmp_path: Path) -> None:

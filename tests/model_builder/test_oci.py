@@ -287,6 +287,11 @@ def test_a_registry_that_asks_for_a_password_gets_that_of_the_pull_secret(
     log_in(tmp_path, guarded, "secret", monkeypatch)
     uri = open_store(store).put(artifact=folder, digest=digest)
     assert fetched(uri, artifacts.CONTRACT, tmp_path / "copy") == b"{}"
+    # The same text in a variable, as a Secret of a cluster comes; it counts before the file.
+    text = (tmp_path / "config.json").read_text()
+    log_in(tmp_path, guarded, "wrong", monkeypatch)
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", text)
+    assert fetched(uri, artifacts.CONTRACT, tmp_path / "copy") == b"{}"
 
 
 def test_a_registry_where_nobody_listens_is_unreachable(tmp_path: Path) -> None:
