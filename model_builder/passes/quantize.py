@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from model_builder.data.base import IGNORED_LABEL
 from model_builder.decode import Range
 from model_builder.errors import BadData, BadSpec
 from model_builder.passes import int8, mixed, quality
@@ -114,9 +115,18 @@ def _sample(*, parameters: Parameters, context: Context) -> NDArray[Any]:
 
 
 def stratified_order(labels: NDArray[Any], *, seed: int) -> NDArray[Any]:
-    """An order of the rows whose every prefix holds the classes about equally often."""
+    """An order of the rows whose every prefix holds the classes about equally often.
+
+    Args:
+        labels: (n,), or (n, length) of tokens: a row then stands for the rarest class that it has.
+        seed: of all chance.
+    """
     import numpy
 
+    if labels.ndim == 2:
+        names, counts = numpy.unique(labels, return_counts=True)
+        seldom = numpy.where(names == IGNORED_LABEL, labels.size + 1, counts)[numpy.searchsorted(names, labels)]
+        labels = labels[numpy.arange(len(labels)), seldom.argmin(axis=1)]
     random = numpy.random.default_rng(seed)
     shuffled = random.permutation(len(labels))
     turn = numpy.empty(len(labels))

@@ -1,0 +1,112 @@
+"""Texts from a spec to a judged artifact: words with tags, and texts with a class, both made up here."""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+import onnx
+import pytest
+import yaml
+
+from model_builder import graph
+from model_builder.data.base import IGNORED_LABEL
+from model_builder.passes.quantize import stratified_order
+from tests.model_builder.conftest import run_build
+
+SPEC = """
+model: {{name: texts, version: "1"}}
+source:
+  uri: builtin://text-encoder
+  parameters: {{width: 16, heads: 2, layers: 1, hidden: 32}}
+data:
+  name: made-up
+  format: JsonLines
+  task: {task}
+  splits: {{train: {folder}/train.jsonl, test: {folder}/test.jsonl}}
+  text: {{length: 6}}
+recipe:
+- {{pass: train, parameters: {{epochs: 6, learningRate: 0.006}}}}
+- {{pass: quantize, parameters: {{scheme: {scheme}, calibrationRows: 64}}}}
+audit: [{{audit: attention}}]
+"""
+PEOPLE, FAMILIES, PLACES = ("Ann", "Bob", "Cleo", "Dov"), ("Lee", "Ray"), ("Paris", "Rome", "Oslo")
+OTHERS = ("met", "saw", "and", "the", "to", "old", "new", "again", "today", "never")
+KINDS = {"good": ("great", "fine", "lovely"), "bad": ("awful", "poor", "dull")}
+Line = dict[str, Any]
+
+
+def tagged(chance: random.Random) -> Line:
+    """Four words and an entity, of one word or two."""
+    words = [(chance.choice(OTHERS), "O") for _ in range(4)]
+    person = [(chance.choice(PEOPLE), "B-person"), (chance.choice(FAMILIES), "I-person")]
+    entity = person[: chance.randint(1, 2)] if chance.random() < 0.5 else [(chance.choice(PLACES), "B-place")]
+    place = chance.randint(0, 4)
+    words[place:place] = entity
+    return {"tokens": [word for word, _ in words], "label": [tag for _, tag in words]}
+
+
+def judged(chance: random.Random) -> Line:
+    """Five words, one of which says what the text is."""
+    kind = chance.choice(sorted(KINDS))
+    words = [chance.choice(OTHERS) for _ in range(4)]
+    words.insert(chance.randint(0, 4), chance.choice(KINDS[kind]))
+    return {"text": " ".join(words), "label": kind}
+
+
+def written(folder: Path, line: Callable[[random.Random], Line]) -> str:
+    """Different lines, divided into training and test; the URI of their folder."""
+    chance = random.Random(0)
+    lines = sorted({json.dumps(line(chance)) for _ in range(900)})
+    chance.shuffle(lines)
+    (folder / "train.jsonl").write_text("\n".join(lines[:400]))
+    (folder / "test.jsonl").write_text("\n".join(lines[400:]))
+    return folder.as_uri()
+
+
+def built(folder: Path, *, task: str, scheme: str, line: Callable[[random.Random], Line]) -> tuple[Any, Any, Path]:
+    raw = yaml.safe_load(SPEC.format(task=task, scheme=scheme, folder=written(folder, line)))
+    result = run_build(raw, out=folder / "out")
+    (model,) = (folder / "out").rglob("model.onnx")
+    return result, json.loads((folder / "out" / "manifest.json").read_text()), model
+
+
+def operators(model: Path) -> set[str]:
+    return {node.op_type for node in onnx.load(model).graph.node}
+
+
+@pytest.mark.deep
+def test_words_are_tagged_by_an_encoder_of_static_integers(tmp_path: Path) -> None:
+    result, manifest, model = built(tmp_path, task="TokenClassification", scheme="Int8Static", line=tagged)
+    metrics = {name: metric["value"] for name, metric in result["metrics"].items()}
+    assert min(metrics["accuracy"], metrics["entityF1"], metrics["agreement"]) > 0.95
+    assert [(t["name"], t["datatype"], t["shape"]) for t in result["inputs"]] == [("tokens", "INT64", [6])]
+    assert [t["shape"] for t in result["outputs"]] == [[6, len(manifest["data"]["classes"])]]
+    assert {row["class"] for row in manifest["tables"]["final"]["perEntity"]} == {"person", "place"}
+    assert [gate["verdict"] for gate in manifest["gates"]] == ["Pass"]
+    assert len(manifest["audits"]["attention"]["tables"]["rollout"]) == 4
+    assert {"QuantizeLinear", "MatMul"} <= operators(model)
+
+
+@pytest.mark.deep
+def test_texts_are_classified_by_an_encoder_of_dynamic_integers(tmp_path: Path) -> None:
+    result, manifest, model = built(tmp_path, task="Classification", scheme="Int8Dynamic", line=judged)
+    assert result["metrics"]["accuracy"]["value"] > 0.95
+    assert result["batchable"]
+    assert [gate["verdict"] for gate in manifest["gates"]] == ["Pass", "Pass"]
+    assert "MatMulInteger" in operators(model)
+    rows = numpy.array([[2, 3, 0, 0, 0, 0], [0] * 6, [10**6] * 6])
+    answers = graph.predict(graph.open_session(model), rows)
+    assert answers.sum(axis=1) == pytest.approx(numpy.ones(3), abs=1e-5)
+
+
+@pytest.mark.parametrize("rare", [(5, 17), (0, 59)])
+def test_calibration_sees_the_rows_with_rare_tags_first(rare: Sequence[int]) -> None:
+    labels = numpy.zeros((60, 4), dtype="int64")
+    labels[:, 3] = IGNORED_LABEL
+    labels[list(rare), 1] = 1
+    order = stratified_order(labels, seed=0)
+    assert sorted(order) == list(range(60))
+    assert set(rare) <= set(order[:4])
