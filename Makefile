@@ -3,6 +3,8 @@ PY := .venv/bin/python
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+# Half of what a test run costs before its first test is the rewriting of assertions: it is done once per file.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help venv lint unit test demo bench lock clean
 
 QUICK := not api and not e2e and not real and not deep
