@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_builder import data
+from model_builder.contract import differences
 from model_builder.decode import decode
 from model_builder.errors import BadData
 from model_builder.finished import Finished, read
@@ -41,7 +41,7 @@ def compare(*, before: Path, after: Path, reporter: Reporter) -> dict[str, Any]:
 
     old, new = read(before), read(after)
     dataset = _dataset(new, reporter=reporter)
-    interface = _differences(old, new)
+    interface = differences(old.contract, new.contract)
     if any("input" in difference for difference in interface):
         raise BadData(f"{after} can't be asked what {before} is asked: {'; '.join(interface)}")
     reporter.phase("evaluate")
@@ -66,17 +66,3 @@ def _dataset(artifact: Finished, *, reporter: Reporter) -> Dataset:
             f"{dataset.digest[:19]}..., and the manifest says {artifact.manifest['data']['digest'][:19]}..."
         )
     return dataset
-
-
-def _differences(old: Finished, new: Finished) -> list[str]:
-    """How the interfaces differ, one sentence per tensor; none if a client notices nothing."""
-    told: list[str] = []
-    for kind in ("inputs", "outputs"):
-        left, right = ({t.name: dataclasses.asdict(t) for t in getattr(side.contract, kind)} for side in (old, new))
-        changed = (name for name in sorted(left.keys() | right.keys()) if left.get(name) != right.get(name))
-        told += [f"{kind[:-1]} {n!r} was {_shown(left.get(n))} and is {_shown(right.get(n))}" for n in changed]
-    return told
-
-
-def _shown(tensor: dict[str, Any] | None) -> str:
-    return "absent" if tensor is None else f"{tensor['datatype']} {list(tensor['shape'])}"

@@ -149,6 +149,8 @@ def _produce(
     source, final, data = pipeline.source_graph(), pipeline.final_graph(), inputs.dataset
     pipeline.release()
     reporter.phase("check")
+    if stable is not None:
+        judged.hold_contract(final, stable=stable)
     # First, since nothing else that is said about a broken model means anything.
     exported = pipeline.exported_graph()
     checked = checks.run(

@@ -14,6 +14,7 @@ from model_builder import graph
 from model_builder.data.base import Dataset, Task
 from model_builder.errors import GateFailed
 from model_builder.export import served_network
+from model_builder.meter import give_back
 
 if TYPE_CHECKING:
     import onnxruntime  # type: ignore[import-untyped]
@@ -95,9 +96,11 @@ def run(*, parity: Mapping[str, float], exported: Path, final: Path, data: Datas
     """
     import numpy
 
-    session, rows = graph.open_session(final), data.test.rows[:_ROWS]
+    rows = data.test.rows[:_ROWS]
+    # One session at a time, and its memory goes before the next one: large models fit once.
+    before, again = _answers(exported, rows), _answers(final, rows)
+    session = graph.open_session(final)
     answers = graph.predict(session, rows)
-    again = graph.predict(graph.open_session(final), rows)
     batch = rows[:_BATCH]
     alone = numpy.concatenate([graph.predict(session, batch[i : i + 1]) for i in range(len(batch))])
     return [
@@ -116,7 +119,7 @@ def run(*, parity: Mapping[str, float], exported: Path, final: Path, data: Datas
         ),
         Check(
             "outputShift",
-            _shift(graph.predict(graph.open_session(exported), rows), answers, task=data.task),
+            _shift(before, answers, task=data.task),
             MOST_SHIFT,
             "the final model spreads its probabilities otherwise than the exported one, more than a number format "
             "explains: look at what the last passes do to inputs and scales",
@@ -166,6 +169,13 @@ def as_gates(checks: Sequence[Check]) -> list[dict[str, Any]]:
     """Return the failed checks that are held like gates, as gates appear in the manifest."""
     failed = (check for check in checks if not check.broken and not check.passed)
     return [{"metric": c.name, "verdict": "Fail", "blocks": True, "message": c.message} for c in failed]
+
+
+def _answers(model: Path, rows: NDArray[Any]) -> NDArray[Any]:
+    """Of a session that is closed again."""
+    answers = graph.predict(graph.open_session(model), rows)
+    give_back()
+    return answers
 
 
 def _torch_answers(network: nn.Module, rows: NDArray[Any], *, task: Task) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from model_builder.errors import ArtifactCorrupt
 
@@ -28,6 +28,30 @@ class Tensor:
     def to_json(self) -> dict[str, Any]:
         """As it appears in contract.json and in the result."""
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+
+
+class Promises(Protocol):
+    """What of a contract or of a graph is a client's business."""
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a request holds."""
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """What an answer holds."""
+
+    @property
+    def batchable(self) -> bool:
+        """Whether requests may hold any number of rows."""
+
+
+class Interface(NamedTuple):
+    """What a graph promises."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    batchable: bool
 
 
 @dataclass(frozen=True)
@@ -69,6 +93,30 @@ def parse_contract(text: str) -> Contract:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactCorrupt(f"contract.json of the artifact is not readable ({error!r}): build it again") from error
+
+
+def differences(before: Promises, after: Promises) -> list[str]:
+    """How two interfaces differ, one sentence per tensor; none if a client notices nothing."""
+    told: list[str] = []
+    for kind in ("inputs", "outputs"):
+        left, right = ({tensor.name: tensor for tensor in getattr(side, kind)} for side in (before, after))
+        changed = (name for name in sorted(left.keys() | right.keys()) if left.get(name) != right.get(name))
+        told += [f"{kind[:-1]} {n!r} was {_shown(left.get(n))} and is {_shown(right.get(n))}" for n in changed]
+    if before.batchable and not after.batchable:
+        told.append("requests could be batched and can't any more")
+    return told
+
+
+def broken(before: Promises, after: Promises) -> list[str]:
+    """Those of the differences that break a client of `before`: a further output harms nobody."""
+    known = {tensor.name for tensor in before.outputs}
+    further = [tensor for tensor in after.outputs if tensor.name not in known]
+    kept = tuple(tensor for tensor in after.outputs if tensor not in further)
+    return differences(before, Interface(inputs=after.inputs, outputs=kept, batchable=after.batchable))
+
+
+def _shown(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else f"{tensor.datatype} {list(tensor.shape)}"
 
 
 def canonical_json(value: object) -> str:

@@ -12,15 +12,11 @@ from typing import TYPE_CHECKING
 from model_builder import graph
 from model_builder.architectures.base import Architecture
 from model_builder.data.base import Dataset, Task
-from model_builder.errors import BadData
 
 if TYPE_CHECKING:
     from torch import nn
 
     from model_builder.spec import Export
-
-#: Protocol buffers, in which ONNX is written, end here.
-_LARGEST_GRAPH = 2**31 - 2**20
 
 
 def normalized(network: nn.Module, *, data: Dataset) -> nn.Module:
@@ -59,19 +55,9 @@ def served_network(network: nn.Module, *, task: Task) -> nn.Module:
 
 
 def export(*, architecture: Architecture, network: nn.Module, data: Dataset, options: Export, to: Path) -> None:
-    """Write the graph, with post-processing inside.
-
-    Raises:
-        BadData: the graph would be larger than a file of ONNX can be.
-    """
+    """Write the graph, with post-processing inside."""
     import torch
 
-    weights = sum(t.numel() * t.element_size() for t in network.state_dict().values())
-    if weights > _LARGEST_GRAPH:
-        raise BadData(
-            f"the network has {weights / 2**30:.1f} GiB of weights, and a file of ONNX holds 2 GiB: "
-            "make it smaller or store its weights as FP16"
-        )
     raw = to.with_name("exported.onnx")
     # Two rows: an example of one row would fix the batch dimension at one.
     example = torch.from_numpy(data.train.rows[:2])
@@ -88,6 +74,8 @@ def export(*, architecture: Architecture, network: nn.Module, data: Dataset, opt
         )
         assert program is not None
         program.save(raw, external_data=True)  # tensor by tensor: in one file, it would take four times their size
+    for value in program.model.graph.initializers.values():
+        value.const_value = None  # the rules that simplified the graph keep it until the next one, weights and all
     adopt(raw, data=data, options=options, to=to)
     for path in (raw, raw.with_name(raw.name + ".data")):
         path.unlink(missing_ok=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from model_builder.contract import Tensor
+from model_builder import graph_file
+from model_builder.contract import Interface, Tensor
 from model_builder.errors import BadSpec, GateFailed
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ RUNTIMES = {
 DEFAULT_RUNTIME = "1.18"
 LABEL = "label"
 _PORTION = 64
-#: Bytes from which on a weight is not copied; what a shape can follow from is smaller.
-_LARGE = 2**16
 
 #: ONNX element type -> Triton datatype.
 DATATYPES = {
@@ -58,7 +57,8 @@ DATATYPES = {
 def clean(graph: Path, *, to: Path, runtime: str = DEFAULT_RUNTIME, labels: Sequence[str] = ()) -> None:
     """Copy a graph without what the exporter noted about the machine it ran on (source paths, stack traces).
 
-    With `labels`, the graph also answers with the name of the most probable class, as a string.
+    With `labels`, the graph also answers with the name of the most probable class, as a string. A large graph gets a
+    file of data beside it, see `graph_file`.
 
     Raises:
         GateFailed: the graph uses operators that the oldest server it is meant for does not have.
@@ -81,52 +81,7 @@ def clean(graph: Path, *, to: Path, runtime: str = DEFAULT_RUNTIME, labels: Sequ
     model.ir_version = min(model.ir_version, newest.ir_version)
     if labels:
         _name_classes(model.graph, labels=labels)
-    light, heavy = _parted(model)
-    _check(light, heavy=heavy)
-    with to.open("wb") as stream:
-        # Serialized messages that follow each other are read as one, their lists joined: no copy of all weights.
-        stream.write(light.SerializeToString(deterministic=True))
-        for tensor in heavy:
-            part = onnx.ModelProto()
-            part.graph.initializer.add().CopyFrom(tensor)
-            onnx.external_data_helper.load_external_data_for_model(part, str(graph.parent))
-            stream.write(part.SerializeToString(deterministic=True))
-
-
-def _parted(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[onnx.TensorProto]]:
-    """A copy of a model without its large weights, and those, not copied."""
-    import onnx
-
-    light = onnx.ModelProto()
-    light.ir_version, light.producer_name = model.ir_version, model.producer_name
-    light.opset_import.extend(model.opset_import)
-    light.functions.extend(model.functions)
-    light.graph.name = model.graph.name
-    for part in ("node", "input", "output", "value_info", "sparse_initializer", "quantization_annotation"):
-        getattr(light.graph, part).extend(getattr(model.graph, part))
-    heavy = []
-    for tensor in model.graph.initializer:
-        if len(tensor.raw_data) >= _LARGE or tensor.data_location == onnx.TensorProto.EXTERNAL:
-            heavy.append(tensor)
-        else:
-            light.graph.initializer.append(tensor)
-    return light, heavy
-
-
-def _check(light: onnx.ModelProto, *, heavy: Sequence[onnx.TensorProto]) -> None:
-    """Check types and shapes all through the graph, with inputs in place of the large weights."""
-    import onnx
-    from onnx import helper
-
-    whole = onnx.ModelProto()
-    whole.CopyFrom(light)
-    given = {value.name for value in whole.graph.input}
-    whole.graph.input.extend(
-        helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-        for tensor in heavy
-        if tensor.name not in given
-    )
-    onnx.checker.check_model(whole, full_check=True)
+    graph_file.write(model, folder=graph.parent, to=to)
 
 
 def _strip(part: onnx.GraphProto | onnx.FunctionProto) -> None:
@@ -162,7 +117,7 @@ def versions(graph: Path) -> tuple[int, int]:
     return opset, model.ir_version
 
 
-def interface(graph: Path) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], bool]:
+def interface(graph: Path) -> Interface:
     """Inputs, outputs, and whether requests can be batched: only if the first dimension of every tensor is free."""
     import onnx
 
@@ -175,7 +130,7 @@ def interface(graph: Path) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], bool
             [Tensor(name=t.name, datatype=t.datatype, shape=t.shape[1:]) for t in tensors]
             for tensors in (raw_inputs, raw_outputs)
         )
-    return tuple(raw_inputs), tuple(raw_outputs), batchable
+    return Interface(inputs=tuple(raw_inputs), outputs=tuple(raw_outputs), batchable=batchable)
 
 
 def _tensor(value: onnx.ValueInfoProto) -> Tensor:

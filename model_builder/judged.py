@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_builder import audit, evaluation, gates
+from model_builder import audit, contract, evaluation, gates, graph
 from model_builder.audit.base import subject_of
+from model_builder.errors import GateFailed
 from model_builder.gates import Gate
 from model_builder.metrics import SOURCE_SUFFIX, STABLE_SUFFIX, Metric
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from model_builder.data.base import Dataset
+    from model_builder.finished import Finished
     from model_builder.progress import Reporter
     from model_builder.spec import Plan
 
@@ -44,6 +46,20 @@ class Findings:
     tables: dict[str, Any]
     gates: list[Any] = field(default_factory=list)
     audits: dict[str, Any] = field(default_factory=dict)
+
+
+def hold_contract(final: Path, *, stable: Finished) -> None:
+    """Hold the graph that is to be served to what clients of the stable artifact rely on.
+
+    Raises:
+        GateFailed: one of them would be broken; how is in the sentence.
+    """
+    told = contract.broken(stable.contract, graph.interface(final))
+    if told:
+        raise GateFailed(
+            f"clients of the stable artifact {stable.digest[:19]}... can't use this model: {'; '.join(told)}: keep "
+            "names, types and shapes, or release it as another model"
+        )
 
 
 def examine(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_builder import __version__, golden, graph, identity, triton
+from model_builder import __version__, golden, graph, graph_file, identity, triton
 from model_builder import artifact as artifacts
 from model_builder.contract import Contract
 from model_builder.decode import encode
@@ -27,7 +27,8 @@ def write_repository(*, plan: Plan, final: Path, data: Dataset, tolerance: float
     folder = out / artifacts.REPOSITORY / name
     version = folder / artifacts.MODEL_VERSION
     version.mkdir(parents=True)
-    shutil.copyfile(final, version / "model.onnx")
+    for file in graph_file.files(final):
+        shutil.copyfile(file, version / file.name)
     shutil.copyfile(Path(triton.__file__).with_name("triton_model.py"), version / "model.py")
     golden_file = out / artifacts.GOLDEN
     golden_file.write_text(golden.render(model=final, data=data, tolerance=tolerance))

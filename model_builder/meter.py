@@ -1,8 +1,10 @@
-"""Time and peak memory of one step."""
+"""Time and peak memory of one step, and giving back what is no longer needed."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import sys
 import time
 from collections.abc import Iterator
@@ -53,6 +55,18 @@ def measured() -> Iterator[Usage]:
         usage.peak_bytes = _peak_bytes()
         gpu = gpu or _gpu()
         usage.gpu_peak_bytes = None if gpu is None else int(gpu.max_memory_allocated())
+
+
+def give_back() -> None:
+    """Return memory that nothing uses any more to the system.
+
+    What large tensors leave behind in the C library's heap stays with the process unless it is asked: of a model of
+    400 MB up to 800 MiB, after every phase. glibc only; elsewhere nothing happens beyond the collection.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _peak_bytes() -> int | None:

@@ -8,7 +8,6 @@ training.
 from __future__ import annotations
 
 import dataclasses
-import gc
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from model_builder.cache import Cache, key_of
 from model_builder.choices import Choices
 from model_builder.errors import BadSpec
 from model_builder.inputs import Inputs
-from model_builder.meter import measured
+from model_builder.meter import give_back, measured
 from model_builder.passes.base import Context, Stage
 from model_builder.progress import Reporter
 from model_builder.spec import Plan, ResolvedPass
@@ -90,7 +89,7 @@ class Pipeline:
     def release(self) -> None:
         """Give the memory of the network back; whoever asks for it again gets it from the cache."""
         self._current = self._architecture = None
-        gc.collect()  # exporters leave cycles that hold its weights
+        give_back()
 
     def source_graph(self) -> Path:
         """The graph that losses are measured against: exported before the first pass that trades quality for size."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_builder import graph
+from model_builder import graph, graph_file
 from model_builder.data.base import Split, Task
 from model_builder.errors import BadData
+from model_builder.meter import give_back
 from model_builder.metrics import SOURCE_SUFFIX, STABLE_SUFFIX, Metric
 
 if TYPE_CHECKING:
+    import onnxruntime  # type: ignore[import-untyped]
     from numpy.typing import NDArray
 
     from model_builder.evaluation.scores import Scores
@@ -63,19 +66,25 @@ def evaluate(
     """
     from model_builder.evaluation import speed
 
-    sessions = {suffix: graph.open_session(path) for suffix, path in models.items()}
     answers: dict[str, NDArray[Any]] = {}
     scores: dict[str, Scores] = {}
+    sessions: dict[str, onnxruntime.InferenceSession] = {}
     for suffix, path in models.items():
-        twin = next((known for known in scores if models[known].read_bytes() == path.read_bytes()), None)
+        twin = next((known for known in scores if same_bytes(models[known], path)), None)
         if twin is not None:  # the same bytes: comparing them leaves nothing to chance
-            answers[suffix], scores[suffix] = answers[twin], scores[twin]
+            answers[suffix], scores[suffix], sessions[suffix] = answers[twin], scores[twin], sessions[twin]
             continue
+        sessions[suffix] = graph.open_session(path)
+        give_back()  # opening a model takes twice the memory that having it open does
         found = graph.predict(sessions[suffix], test.rows)
         answers[suffix] = _checked(found, test=test, task=task, classes=classes, model=NAMES[suffix])
         scores[suffix] = _score(answers[suffix], test=test, task=task, classes=classes, largest_error=largest_error)
     metrics = {name + suffix: m for suffix, found in scores.items() for name, m in found.metrics.items()}
-    for suffix, costs in speed.measure(models, sessions, test.rows).items():
+    times = speed.times(sessions, test.rows)
+    sessions.clear()  # before other processes open the same models once more
+    give_back()
+    for suffix, path in models.items():
+        costs = times[suffix] | speed.loading(path, test.rows)
         metrics |= {name + suffix: Metric(value) for name, value in costs.items()}
     if SOURCE_SUFFIX in answers and task is not Task.REGRESSION:
         metrics |= against_source(answers[""], answers[SOURCE_SUFFIX], labels=test.labels, task=task)
@@ -101,6 +110,13 @@ def measure(*, source: Path, final: Path, test: Split) -> dict[str, Metric]:
         size = graph.interface(final)[1][0].shape[-1]
     classes = [str(number) for number in range(size)]
     return evaluate(models={"": final, SOURCE_SUFFIX: source}, test=test, task=task, classes=classes).metrics
+
+
+def same_bytes(left: Path, right: Path) -> bool:
+    """Whether two graphs are the same, files of data beside them included."""
+    ours, theirs = graph_file.files(left), graph_file.files(right)
+    pairs = zip(ours, theirs, strict=len(ours) == len(theirs))
+    return len(ours) == len(theirs) and all(filecmp.cmp(a, b, shallow=False) for a, b in pairs)
 
 
 def differences(evaluation: Evaluation, *, against: str) -> dict[str, dict[str, float | None]]:

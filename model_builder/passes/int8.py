@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_builder import graph_file
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -30,6 +32,7 @@ def prepare(graph: Path, *, folder: Path) -> Path:
     from onnxruntime.quantization.shape_inference import quant_pre_process  # type: ignore[import-untyped]
 
     optimized, parted, prepared = (folder / f"{name}.onnx" for name in ("optimized", "parted", "prepared"))
+    graph_file.copy_data(graph, folder=folder)
     _optimize(graph, to=optimized)
     onnx.save(onnx.load(optimized), parted, save_as_external_data=True, location="parted.data")
     optimized.unlink()

@@ -1,0 +1,117 @@
+"""A graph whose weights lie in a file beside it: written, built, verified, pulled, and served like any other."""
+
+import shutil
+from pathlib import Path
+
+import numpy
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from model_builder import graph, graph_file
+from model_builder.errors import ArtifactCorrupt
+from model_builder.finished import read
+from model_builder.progress import SilentReporter
+from model_builder.pull import pull
+from model_builder.triton import Serving
+from tests.model_builder.conftest import QUANTIZE, run_build, spec
+from tests.model_builder.servers import Triton
+
+DATA = "repository/digits/1/model.onnx.data"
+
+
+@pytest.fixture
+def _apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every graph counts as large."""
+    monkeypatch.setattr(graph_file, "DATA_FILE_FROM", 1)
+
+
+def product(*sides: int) -> onnx.ModelProto:
+    """Rows times square matrices of random numbers."""
+    chance = numpy.random.default_rng(0)
+    weights = [chance.standard_normal((side, side), dtype="float32") for side in sides]
+    part = helper.make_graph(
+        [helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"]) for i in range(len(sides))],
+        "product",
+        [helper.make_tensor_value_info("x0", TensorProto.FLOAT, ["batch", sides[0]])],
+        [helper.make_tensor_value_info(f"x{len(sides)}", TensorProto.FLOAT, ["batch", sides[-1]])],
+        [numpy_helper.from_array(weight, f"w{i}") for i, weight in enumerate(weights)],
+    )
+    return helper.make_model(part, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def test_weights_beside_the_graph_give_the_same_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, rows = product(130, 130), numpy.ones((3, 130), dtype="float32")
+    alone, apart, again = (tmp_path / name / "model.onnx" for name in ("alone", "apart", "again"))
+    for path in (alone, apart, again):
+        path.parent.mkdir()
+    graph_file.write(model, folder=tmp_path, to=alone)
+    monkeypatch.setattr(graph_file, "DATA_FILE_FROM", 2 * 130 * 130 * 4)  # their size, to the byte
+    graph_file.write(model, folder=tmp_path, to=apart)
+    graph.clean(apart, to=again)
+    assert [len(graph_file.files(path)) for path in (alone, apart, again)] == [1, 2, 2]
+    assert apart.stat().st_size < 1000
+    offsets = {
+        entry.value
+        for tensor in onnx.load(apart, load_external_data=False).graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "offset"
+    }
+    assert offsets == {"0", "131072"}  # 67 600 bytes, and room up to the next multiple of 64 KiB
+    answers = [graph.predict(graph.open_session(path), rows) for path in (alone, apart, again)]
+    assert all((answer == answers[0]).all() for answer in answers)
+    assert graph_file.files(again)[1].read_bytes() == graph_file.files(apart)[1].read_bytes()
+    monkeypatch.setattr(graph_file, "DATA_FILE_FROM", 2 * 130 * 130 * 4 + 1)
+    graph.clean(apart, to=tmp_path / "joined.onnx")
+    assert (tmp_path / "joined.onnx").read_bytes() == _cleaned(alone, tmp_path / "same.onnx").read_bytes()
+
+
+def _cleaned(path: Path, to: Path) -> Path:
+    graph.clean(path, to=to)
+    return to
+
+
+@pytest.mark.deep
+@pytest.mark.usefixtures("_apart")
+def test_a_build_with_data_beside_the_graph_is_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run_build(spec(QUANTIZE, gates=[]), out=out, cache=tmp_path / "cache")
+    artifact = read(out)
+    files = {entry["path"]: entry["bytes"] for entry in artifact.manifest["files"]}
+    assert result["metrics"]["sizeBytes"]["value"] == files[DATA] + files["repository/digits/1/model.onnx"]
+    again = run_build(spec(QUANTIZE, gates=[]), out=tmp_path / "again", cache=tmp_path / "cache")
+    assert again["digest"] == result["digest"]
+    pull(
+        uri=result["uri"],
+        digest=result["digest"],
+        model="m",
+        to=tmp_path / "served",
+        backend="onnxruntime",
+        serving=Serving(),
+        reporter=SilentReporter(),
+    )
+    rows = numpy.ones((2, 8, 8), dtype="float32")
+    pulled, built = (graph.open_session(path) for path in (tmp_path / "served/m/1/model.onnx", artifact.model))
+    assert (graph.predict(pulled, rows) == graph.predict(built, rows)).all()
+    content = bytearray((out / DATA).read_bytes())
+    content[len(content) // 2] ^= 1
+    (out / DATA).write_bytes(content)
+    with pytest.raises(ArtifactCorrupt, match=r"model\.onnx\.data"):
+        read(out)
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("_apart")
+def test_triton_serves_a_graph_with_data_beside_it(tmp_path: Path, triton: Triton) -> None:
+    from tritonclient import grpc  # type: ignore[import-untyped]
+
+    from tests.model_builder.test_triton_server import infer, serve
+
+    result = run_build(spec(gates=[]), out=tmp_path / "out")
+    rows = numpy.random.default_rng(0).integers(0, 17, (4, 8, 8)).astype("float32")
+    with grpc.InferenceServerClient(triton.grpc) as client:
+        serve(client, triton, result["uri"], result["digest"], model="apart", serving={})
+        answer = infer(client, "apart", rows)
+    shutil.rmtree(triton.repository / "apart")
+    expected = graph.predict(graph.open_session(read(tmp_path / "out").model), rows)
+    assert numpy.abs(answer - expected).max() < 1e-6
