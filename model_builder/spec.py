@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from model_builder import data, gates, passes, sources
+from model_builder import data, gates, passes, sources, tracking
 from model_builder.decode import Pattern, Range, decode, suggest
 from model_builder.errors import BadSpec
 from model_builder.gates import Gate
@@ -74,6 +74,8 @@ class Spec:
     gates: Annotated[tuple[Gate, ...] | None, Range(0, 64)] = None
     audit: Annotated[tuple[AuditStep, ...], Range(0, 32)] = ()
     export: Export = field(default_factory=Export)
+    #: Where people watch the build; nothing of it changes what is built.
+    log: tracking.Log = field(default_factory=tracking.Log)
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def resolve(spec: Spec) -> Plan:
     """Checks what the types can't: names of passes, data, sources and metrics, and the order of the recipe."""
     sources.check(spec.source)
     data.check(spec.data)
+    tracking.check(spec.log)
     for index, gate in enumerate(spec.gates or ()):
         gates.check(gate, where=f"spec.gates[{index}]")
     audits = tuple(_resolve_audit(step, where=f"spec.audit[{i}]") for i, step in enumerate(spec.audit))
