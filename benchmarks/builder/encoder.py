@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-VOCABULARY, LENGTH, WIDTH, LAYERS, CLASSES = 200, 64, 256, 2, 4
-_ROWS = 1600
+VOCABULARY, LENGTH, WIDTH, LAYERS, CLASSES = 200, 32, 256, 2, 4
+_ROWS = 800
 
 
 def make() -> nn.Module:
