@@ -61,9 +61,12 @@ def _attentions(network: nn.Module) -> dict[str, nn.MultiheadAttention]:
 
 
 def _magnitude(module: nn.MultiheadAttention) -> Tensor:
-    values = module.in_proj_weight.detach().chunk(3)[2].unflatten(0, (module.num_heads, module.head_dim))
-    outputs = module.out_proj.weight.detach().unflatten(1, (module.num_heads, module.head_dim)).transpose(0, 1)
-    return (outputs @ values).flatten(1).norm(dim=1)
+    import torch
+
+    size = (module.num_heads, module.head_dim)
+    values = torch.unflatten(module.in_proj_weight.detach().chunk(3)[2], 0, size)
+    outputs = torch.unflatten(module.out_proj.weight.detach(), 1, size).transpose(0, 1)
+    return torch.linalg.matrix_norm(outputs @ values)
 
 
 def _change(module: nn.MultiheadAttention) -> Tensor:
@@ -73,7 +76,8 @@ def _change(module: nn.MultiheadAttention) -> Tensor:
     weight = module.out_proj.weight
     if weight.grad is None:
         return torch.zeros(module.num_heads)
-    return (weight * weight.grad).detach().sum(dim=0).unflatten(0, (module.num_heads, module.head_dim)).sum(dim=1)
+    columns = (weight * weight.grad).detach().sum(dim=0)
+    return torch.unflatten(columns, 0, (module.num_heads, module.head_dim)).sum(dim=1)
 
 
 def keep(network: nn.Module, *, kept: Mapping[str, Tensor]) -> nn.Module:

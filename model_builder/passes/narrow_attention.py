@@ -76,7 +76,9 @@ class NarrowAttention(nn.MultiheadAttention):
         matrices = self.in_proj_weight.chunk(3)
         biases = (None, None, None) if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
         return [
-            functional.linear(tensor, matrix, bias).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+            torch.unflatten(functional.linear(tensor, matrix, bias), -1, (self.num_heads, self.head_dim)).transpose(
+                1, 2
+            )
             for tensor, matrix, bias in zip(inputs, matrices, biases, strict=True)
         ]
 
