@@ -19,6 +19,7 @@ from model_builder.finished import Finished
 from model_builder.inputs import Inputs
 from model_builder.pipeline import Pipeline
 from model_builder.progress import Reporter
+from model_builder.ranks import ALONE, Group
 from model_builder.signing import Signer
 from model_builder.spec import Plan
 from model_builder.trouble import translated
@@ -36,6 +37,7 @@ class Settings:
         cache: folder of what earlier builds did; without one, nothing is kept.
         replay: choices of an earlier build that are to be made again, see `choices.of_manifest`.
         stable: directory of the artifact that serves now, for gates against it.
+        group: the processes of this build; their number decides in which order passes that share rows add up.
         private_key: file of the key that signs the artifact; without one, nobody does.
     """
 
@@ -43,6 +45,7 @@ class Settings:
     cache: Path | None = None
     replay: Mapping[str, str] = field(default_factory=dict)
     stable: Path | None = None
+    group: Group = ALONE
     private_key: Path | None = None
 
 
@@ -71,6 +74,7 @@ def build(*, plan: Plan, out: Path, reporter: Reporter, settings: Settings | Non
                 reporter=reporter,
                 workspace=workspace,
                 replayed=settings.replay,
+                group=settings.group,
             )
             contract, described = _make(plan=plan, inputs=inputs, pipeline=pipeline, stable=stable)
             for part in (workspace / _ARTIFACT).iterdir():

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from model_builder import commands, result
+from model_builder import commands, ranks, result, together
+from model_builder.commands import build
 from model_builder.errors import BadSpec, BuildError
 from model_builder.trouble import translated
 
@@ -17,19 +18,24 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code."""
+    """Run one command; return the exit code. Of the processes of a build, the first one speaks for all."""
     termination_log: Path | None = None
+    group = ranks.ALONE
     try:
         options = _parser().parse_args(arguments)
         termination_log = getattr(options, "termination_log", None)
+        if options.command == "build":
+            options.group = group = ranks.join()
+        if not group.first:
+            return build.assist(options)
         with translated(Path.cwd()):
-            outcome = commands.load(options.command).run(options)
+            outcome, code = commands.load(options.command).run(options), 0
     except BuildError as error:
-        result.emit(result.failure(error), termination_log=termination_log)
-        return error.exit_code
-    if outcome is not None:
+        outcome, code = result.failure(error), error.exit_code
+    if outcome is not None and group.first:
         result.emit(outcome, termination_log=termination_log)
-    return 0
+    together.dismiss(group, exit_code=code)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

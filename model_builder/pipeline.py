@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,9 @@ from model_builder.inputs import Inputs
 from model_builder.meter import give_back, measured
 from model_builder.passes.base import Context, Stage
 from model_builder.progress import Reporter
+from model_builder.ranks import ALONE, Group
 from model_builder.spec import Plan, ResolvedPass
+from model_builder.together import Finished, summon
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,6 +60,8 @@ class Pipeline:
     workspace: Path
     #: Choices of an earlier build that are to be made again: `place.pass.name` -> value.
     replayed: Mapping[str, str] = field(default_factory=dict)
+    #: The processes that passes may share; this one builds, unless `take` tells it what to go on from.
+    group: Group = ALONE
     _done: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _current: tuple[int, nn.Module] | None = None
     _architecture: Architecture | None = None
@@ -84,7 +88,13 @@ class Pipeline:
         """The network after its last pass, the torch twin of the float graph; None where the source is a graph."""
         if self._current is None and self._given is None:
             self._begin()
-        return self._network(len(self._network_steps)) if self._given is None else None
+        return self.network_after(len(self._network_steps)) if self._given is None else None
+
+    def take(self, finished: Sequence[Finished]) -> None:
+        """Go on from steps that another process finished."""
+        for step, known in zip(self._network_steps, finished, strict=False):
+            self.cache.store(step.key, files=known.files, figures=known.figures)
+        self.network_after(len(finished))
 
     def release(self) -> None:
         """Give the memory of the network back; whoever asks for it again gets it from the cache."""
@@ -136,7 +146,9 @@ class Pipeline:
             prefix = place + "."
             given = {n.removeprefix(prefix): v for n, v in self.replayed.items() if n.startswith(prefix)}
             code = identity.code_digest(implementation.apply.__module__)
-            key = key_of(key, implementation.name, code, dataclasses.asdict(resolved.parameters), given)
+            # Sums depend on how they are cut over processes.
+            shared = self.group.size if implementation.parallel else 1
+            key = key_of(key, implementation.name, code, dataclasses.asdict(resolved.parameters), given, shared)
             steps.append(Step(name=implementation.name, key=key, resolved=resolved, given=given, place=place))
         return steps
 
@@ -162,7 +174,8 @@ class Pipeline:
         if data.normalization is not None:
             raise BadSpec("spec.data.normalization is for networks, and the source is an ONNX graph: set it to Off")
 
-    def _network(self, count: int) -> nn.Module:
+    def network_after(self, count: int) -> nn.Module:
+        """The network after so many of its passes."""
         if self._current is None or self._current[0] > count:
             self._begin()
         assert self._current is not None
@@ -182,6 +195,9 @@ class Pipeline:
             state = _load(folder / _WEIGHTS, aliases=known["aliases"])
             restored: nn.Module = implementation.restore(network=network, state=state, record=known["record"]).eval()
             return restored
+        if implementation.parallel:
+            before = self._network_steps[:index]
+            summon(self.group, before=[Finished(self._done[done.key], self._folder(done)) for done in before])
         context = self._context(step)
         self._seed(index)
         with measured() as usage:
@@ -202,7 +218,7 @@ class Pipeline:
             return found
         if self._current is None and self._given is None:
             self._begin()
-        network = self._network(count) if self._given is None else None
+        network = self.network_after(count) if self._given is None else None
         path, data, options = self._folder(step) / _GRAPH, self.inputs.dataset, self.plan.spec.export
         self.reporter.phase("export")
         with measured() as usage:
@@ -267,6 +283,7 @@ class Pipeline:
             cache=self.cache,
             checkpoints=self.cache.checkpoints(step.key),
             choices=Choices(given=step.given),
+            group=self.group if step.resolved and step.resolved.implementation.parallel else ALONE,
         )
 
     def _finish(self, step: Step, *, context: Context | None, figures: dict[str, Any]) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_builder import choices
 from model_builder.cache import VARIABLE, default_root
 from model_builder.commands import PRIVATE_KEY_HELP, SPEC_HELP, STORE_HELP
 from model_builder.progress import reporter
+from model_builder.together import follow
+
+if TYPE_CHECKING:
+    from model_builder.spec import Plan
 
 HELP = "build an artifact from a spec"
 
@@ -28,17 +32,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--termination-log", type=Path, help="write the result there too, for Kubernetes")
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Build."""
+def assist(options: argparse.Namespace) -> int:
+    """Help another process with its build, where torchrun started several; the exit code of that build."""
+    return follow(options.group, read=lambda: _read(options))
+
+
+def _read(options: argparse.Namespace) -> tuple[Plan, dict[str, str]]:
     from model_builder.spec import load
 
-    plan = load(options.spec)  # before torch is imported: a wrong spec fails at once
-    replay = {} if options.replay is None else choices.of_manifest(options.replay)
+    plan = load(options.spec)
+    return plan, {} if options.replay is None else choices.of_manifest(options.replay)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Build."""
+    plan, replay = _read(options)  # before torch is imported: a wrong spec fails at once
     from model_builder.build import Settings, build
 
     cache = options.cache or default_root()
     settings = Settings(
-        store=options.store, cache=cache, replay=replay, stable=options.stable, private_key=options.private_key
+        store=options.store,
+        cache=cache,
+        replay=replay,
+        stable=options.stable,
+        private_key=options.private_key,
+        group=options.group,
     )
     with reporter() as report:
         return build(plan=plan, out=options.out, reporter=report, settings=settings)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from model_builder.choices import Choices
+from model_builder.ranks import ALONE, Group
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -54,6 +55,8 @@ class Context:
     checkpoints: Path
     #: What a pass decides by measuring time goes through here, so that a rebuild can repeat it.
     choices: Choices = field(default_factory=Choices)
+    #: The processes that run this pass together, see `Pass.parallel`.
+    group: Group = ALONE
     #: Sentences for the report: what a person should know about how the pass went.
     notes: list[str] = field(default_factory=list)
     #: Plain figures (JSON) for the manifest and the report: a search, a history, the layers that stayed in float.
@@ -87,3 +90,6 @@ class Pass:
     #: Trades quality for size or speed: the model before the first such pass is the source that losses are measured
     #: against. Passes on the graph always come after it.
     lossy: bool = False
+    #: NETWORK only: all processes that torchrun started run it, each of them with the same network, and its trainings
+    #: share their rows. Without it, only the first process runs it.
+    parallel: bool = False

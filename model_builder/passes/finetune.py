@@ -94,4 +94,5 @@ PASS = Pass(
     summary="trains a network further: frozen layers, schedules, early stopping on the validation rows",
     parameters=Parameters,
     apply=apply,
+    parallel=True,
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from model_builder import trouble
-from model_builder.errors import OutOfMemory
+from model_builder.errors import BadSpec, OutOfMemory
 from model_builder.passes.base import Context
 from model_builder.passes.objective import Objective
 from model_builder.passes.settings import Settings
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["Settings", "fit"]
+
+#: Rows of a batch per process: the last batches of an epoch have half as many, and batch norms need two.
+_LEAST_ROWS = 4
 
 
 def fit(
@@ -43,12 +46,19 @@ def fit(
         Figures for `Context.record`: losses per epoch, the epoch that was taken, rate and batch in the end.
 
     Raises:
+        BadSpec: the batch is too small for so many processes.
         GateFailed: the training diverged at every rate that was tried.
         OutOfMemory: not even one row fits.
     """
     if settings.epochs == 0:
         network.eval()
         return {}
+    least = _LEAST_ROWS * context.group.size
+    if context.group.size > 1 and settings.batch_size < least:
+        raise BadSpec(
+            f"{label}.batchSize is {settings.batch_size}; {context.group.size} processes share a batch of at least "
+            f"{least} rows: raise it, or start fewer processes"
+        )
     training = Training(network, objective=objective, settings=settings, context=context, label=label)
     training.begin()
     while not training.finished:

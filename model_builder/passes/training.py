@@ -1,4 +1,9 @@
-"""The state of a training between its epochs, and the ways back from a bad rate or too little memory."""
+"""The state of a training between its epochs, and the ways back from a bad rate or too little memory.
+
+Where several processes train together, each computes the gradients of its share of every batch, and all make the same
+step with their sum: weights, losses and decisions are the same in all of them. Batch norms see the share of their own
+process, and their running means are averaged after each epoch.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +46,12 @@ class Training:
         self._folder = context.checkpoints / label
         self._folder.mkdir(exist_ok=True)
         self._scale, self._retreats, self._batch = 1.0, 0, settings.batch_size
+        self._group = context.group
         self._order = torch.Generator().manual_seed(context.seed)
+        #: Of dropout (torch's own generator) and augmentation: each process drops and changes other numbers.
+        self._noise = torch.Generator().manual_seed(context.seed + self._group.rank)
+        if self._group.rank:
+            torch.manual_seed(torch.initial_seed() + self._group.rank)
         self._optimizer = make_optimizer(network, settings=settings)
         self._losses: list[float] = []
         self._validation: list[float] = []
@@ -61,7 +71,7 @@ class Training:
 
     def begin(self) -> None:
         """Go on where a killed build was, or leave a place to come back to."""
-        found = checkpoint.load(self._folder)
+        found = self._found()
         if found is None:
             self._save()
             return
@@ -85,8 +95,11 @@ class Training:
         mean = total / max(weight, 1.0)
         if mean > _LOST * self._objective.constant_loss:
             raise DivergedError(f"a mean loss of {mean:.3g}")
+        self._average_norms()
         self._network.eval()
-        _, validation = error_and_loss(self._network, data=self._context.data)
+        validation = self._group.number(
+            lambda: error_and_loss(self._network, data=self._context.data)[1], place=self._context.workspace
+        )
         if not math.isfinite(validation):
             raise DivergedError(f"a validation loss of {validation}")
         self.epoch += 1
@@ -104,13 +117,18 @@ class Training:
 
         settings = self._settings
         self._optimizer.zero_grad()
-        weight, total = self._objective.weight(rows), 0.0
-        for batch in _parts(rows, size=self._batch):
-            loss = self._objective.loss(self._network, batch, self._order)
-            (loss / max(weight, 1.0)).backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
+        weight, own = self._objective.weight(rows), 0.0
+        with self._group.together(self._context.workspace):
+            for batch in _parts(rows, size=self._batch):
+                share = torch.tensor_split(batch, self._group.size)[self._group.rank]
+                if len(share):
+                    loss = self._objective.loss(self._network, share, self._noise)
+                    (loss / max(weight, 1.0)).backward()  # type: ignore[no-untyped-call]
+                    own += float(loss.detach())
+        total = self._group.add(torch.tensor([own], dtype=torch.float64)).item()
         if not math.isfinite(total):
             raise DivergedError(f"a loss of {total}")
+        self._group.add_gradients(self._network.parameters())
         if settings.clip:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), settings.clip)
         factor = rate_factor(done, warmup=settings.warmup, schedule=settings.schedule)
@@ -119,10 +137,17 @@ class Training:
         self._optimizer.step()
         return total, weight
 
+    def _average_norms(self) -> None:
+        """One running mean and variance for all processes."""
+        if self._group.size > 1:
+            for name, buffer in self._network.named_buffers():
+                if name.endswith(("running_mean", "running_var")):
+                    self._group.add(buffer).div_(self._group.size)
+
     def lower_rate(self, why: str) -> None:
         """Back to the last checkpoint, with half the rate."""
         rate, epoch = self._settings.learning_rate * self._scale, self.epoch + 1
-        found = checkpoint.load(self._folder)
+        found = self._found()
         if found is None or self._retreats == _RETREATS:
             raise GateFailed(
                 f"{self._label} diverged in epoch {epoch} ({why}), at last with a learning rate of {rate:g}: "
@@ -138,7 +163,7 @@ class Training:
 
     def halve_batch(self) -> None:
         """Back to the last checkpoint, with half the rows at once; a step still covers as many."""
-        found = checkpoint.load(self._folder)
+        found = self._found()
         if found is None or self._batch == 1:
             raise OutOfMemory(
                 f"{self._label} ran out of memory with {self._batch} rows at once: raise the memory limit"
@@ -165,10 +190,17 @@ class Training:
             )
         rate = self._settings.learning_rate * self._scale
         losses = {"loss": self._losses, "validationLoss": [round(value, 6) for value in self._validation]}
-        return {**losses, "epoch": taken, "learningRate": rate, "rowsAtOnce": self._batch}
+        told = {"learningRate": rate, "rowsAtOnce": self._batch, "processes": self._group.size}
+        return {**losses, "epoch": taken, **told}
+
+    def _found(self) -> dict[str, Any] | None:
+        """The last checkpoint, which the first process has."""
+        return self._group.state(lambda: checkpoint.load(self._folder))
 
     def _save(self) -> None:
-        checkpoint.save(self._folder, number=self.epoch, state=self._state())
+        state = self._state()
+        if self._group.first:
+            checkpoint.save(self._folder, number=self.epoch, state=state)
 
     def _state(self) -> dict[str, Any]:
         """What the epochs so far have left behind, chance included."""
@@ -179,7 +211,8 @@ class Training:
             "network": self._network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "order": self._order.get_state(),
-            "chance": torch.get_rng_state(),
+            "chance": self._group.gathered(torch.get_rng_state()),
+            "noise": self._group.gathered(self._noise.get_state()),
             "scale": self._scale,
             "retreats": self._retreats,
             "batch": self._batch,
@@ -195,7 +228,8 @@ class Training:
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._order.set_state(state["order"])
-        torch.set_rng_state(state["chance"])
+        torch.set_rng_state(state["chance"][self._group.rank])
+        self._noise.set_state(state["noise"][self._group.rank])
         self.epoch, self._scale, self._retreats = state["epoch"], state["scale"], state["retreats"]
         self._batch, self._best, self._notes = state["batch"], state["best"], state["notes"]
         self._losses, self._validation = state["losses"], state["validation"]
