@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from model_builder.decode import Range
 from model_builder.errors import BadSpec
+from model_builder.passes import lora, precision
 from model_builder.passes.base import Context, Pass, Stage
 from model_builder.passes.fitting import Settings, fit
 from model_builder.passes.objective import supervised
 
 if TYPE_CHECKING:
     from torch import nn
+
+_Train = Callable[..., dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -38,26 +43,25 @@ class Parameters:
     regression_loss: Annotated[
         Literal["Squared", "Huber"], "for regressions; Huber cares less for values that are far out"
     ] = "Squared"
+    lora_rank: Annotated[
+        int, Range(0, 1024), "rank of adapters, which then learn in place of all layers but the last; 0: no adapters"
+    ] = 0
+    lora_alpha: Annotated[float, Range(1e-3, 1e4), "adapters count loraAlpha / loraRank"] = 16.0
+    lora_dropout: Annotated[float, Range(0, 0.9), "share of its inputs that an adapter does not see in a step"] = 0.0
+    precision: Annotated[
+        Literal["Fp32", "Bf16"], "of the matrix products of the training; weights and loss stay in FP32"
+    ] = "Fp32"
 
 
 def apply(*, network: nn.Module, parameters: Parameters, context: Context) -> nn.Module:
     """Fine-tune in place.
 
     Raises:
-        BadSpec: `thaw_after` without anything frozen.
+        BadSpec: parameters that exclude each other, or adapters that are larger than all layers.
         GateFailed: the training diverged, with lower rates as well.
         OutOfMemory: not even one row at once fits.
     """
-    if parameters.thaw_after and parameters.freeze == "Nothing":
-        raise BadSpec("finetune.thawAfter is set, but nothing is frozen: set finetune.freeze, or leave thawAfter out")
-    cold = _frozen(network, policy=parameters.freeze)
-
-    def freeze(epoch: int) -> None:
-        thawed = 0 < parameters.thaw_after <= epoch
-        for layer in cold:
-            layer.requires_grad_(requires_grad=thawed)
-            layer.train(mode=thawed)  # running means of a frozen batch norm stay as they are, too
-
+    _check(parameters)
     settings = Settings(
         epochs=parameters.epochs,
         learning_rate=parameters.learning_rate,
@@ -70,20 +74,57 @@ def apply(*, network: nn.Module, parameters: Parameters, context: Context) -> nn
         clip=parameters.clip,
         patience=parameters.patience,
     )
-    objective = supervised(context.data, regression_loss=parameters.regression_loss)
+    labels = supervised(context.data, regression_loss=parameters.regression_loss)
+    objective = precision.at(parameters.precision, objective=labels)
+    train = functools.partial(fit, network, objective=objective, settings=settings, context=context, label="finetune")
+    if parameters.lora_rank:
+        _by_adapters(network, train=train, parameters=parameters, context=context)
+    else:
+        _by_layers(network, train=train, parameters=parameters, context=context)
+    return network
+
+
+def _check(parameters: Parameters) -> None:
+    if parameters.thaw_after and parameters.freeze == "Nothing":
+        raise BadSpec("finetune.thawAfter is set, but nothing is frozen: set finetune.freeze, or leave thawAfter out")
+    if parameters.lora_rank and parameters.freeze != "Nothing":
+        raise BadSpec("finetune.loraRank freezes all layers but the last by itself: leave finetune.freeze out")
+    unused = (parameters.lora_alpha, parameters.lora_dropout) != (Parameters.lora_alpha, Parameters.lora_dropout)
+    if unused and not parameters.lora_rank:
+        raise BadSpec("finetune.loraAlpha and loraDropout have no effect without adapters: set finetune.loraRank")
+
+
+def _by_layers(network: nn.Module, *, train: _Train, parameters: Parameters, context: Context) -> None:
+    cold = _frozen(network, policy=parameters.freeze)
+
+    def freeze(epoch: int) -> None:
+        thawed = 0 < parameters.thaw_after <= epoch
+        for layer in cold:
+            layer.requires_grad_(requires_grad=thawed)
+            layer.train(mode=thawed)  # running means of a frozen batch norm stay as they are, too
+
     try:
-        figures = fit(
-            network, objective=objective, settings=settings, context=context, label="finetune", prepare=freeze
-        )
+        figures = train(prepare=freeze)
     finally:
         network.requires_grad_(requires_grad=True)  # for the passes after this one
     context.record.update({"training": figures, "frozenLayers": len(cold)})
-    return network
+
+
+def _by_adapters(network: nn.Module, *, train: _Train, parameters: Parameters, context: Context) -> None:
+    rank, alpha, dropout = parameters.lora_rank, parameters.lora_alpha, parameters.lora_dropout
+    with lora.adapted(network, rank=rank, alpha=alpha, dropout=dropout) as adapted:
+
+        def hold(_: int) -> None:
+            for layer in adapted.frozen:
+                layer.eval()
+
+        figures = train(prepare=hold)
+    context.record.update({"training": figures, "lora": adapted.to_json()})
 
 
 def _frozen(network: nn.Module, *, policy: Literal["Nothing", "FirstHalf", "AllButLast"]) -> list[nn.Module]:
     """The layers with weights of their own that are not to learn."""
-    layers = [module for module in network.modules() if any(True for _ in module.parameters(recurse=False))]
+    layers = lora.layers(network)
     counts = {"Nothing": 0, "FirstHalf": len(layers) // 2, "AllButLast": len(layers) - 1}
     return layers[: max(0, counts[policy])]
 

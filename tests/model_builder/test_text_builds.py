@@ -29,6 +29,7 @@ data:
   text: {{length: 6}}
 recipe:
 - {{pass: train, parameters: {{epochs: 6, learningRate: 0.006}}}}
+- {{pass: finetune, parameters: {{epochs: 1, loraRank: 2, precision: Bf16}}}}
 - {{pass: quantize, parameters: {{scheme: {scheme}, calibrationRows: 64}}}}
 audit: [{{audit: attention}}]
 """
@@ -96,6 +97,8 @@ def test_texts_are_classified_by_an_encoder_of_dynamic_integers(tmp_path: Path) 
     assert result["metrics"]["accuracy"]["value"] > 0.95
     assert result["batchable"]
     assert [gate["verdict"] for gate in manifest["gates"]] == ["Pass", "Pass"]
+    (tuned,) = [step["record"]["lora"] for step in manifest["steps"] if step["pass"] == "finetune"]
+    assert 0 < tuned["trainable"] < tuned["total"]
     assert "MatMulInteger" in operators(model)
     rows = numpy.array([[2, 3, 0, 0, 0, 0], [0] * 6, [10**6] * 6])
     answers = graph.predict(graph.open_session(model), rows)
