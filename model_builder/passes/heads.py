@@ -66,7 +66,8 @@ def _magnitude(module: nn.MultiheadAttention) -> Tensor:
     size = (module.num_heads, module.head_dim)
     values = torch.unflatten(module.in_proj_weight.detach().chunk(3)[2], 0, size)
     outputs = torch.unflatten(module.out_proj.weight.detach(), 1, size).transpose(0, 1)
-    return torch.linalg.matrix_norm(outputs @ values)
+    norms: Tensor = torch.linalg.matrix_norm(outputs @ values)
+    return norms
 
 
 def _change(module: nn.MultiheadAttention) -> Tensor:
