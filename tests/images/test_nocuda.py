@@ -94,5 +94,7 @@ def test_selection_leaves_out_what_only_a_gpu_uses() -> None:
 
 def test_selection_without_torch_leaves_the_rest() -> None:
     lock = BUILDER_LOCK.read_text()
-    kept = {name for name in names(lock) if not name.startswith(("nvidia-", "cuda-")) and name not in ("triton", "torch")}
+    kept = {
+        name for name in names(lock) if not name.startswith(("nvidia-", "cuda-")) and name not in ("triton", "torch")
+    }
     assert names(select(lock, torch=False)) == kept

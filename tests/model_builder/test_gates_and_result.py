@@ -41,4 +41,5 @@ def test_every_failure_has_its_own_exit_code_class() -> None:
         "ArtifactCorrupt": 4,
         "StorageError": 5,
         "OutOfMemory": 6,
+        "Untrusted": 7,
     }
