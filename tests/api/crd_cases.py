@@ -54,6 +54,47 @@ def changed(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any
 
 GATES = "spec.build.evaluation.gates"
 STORE = "spec.build.artifactStore"
+SOURCE = "spec.model.source"
+SIGNING, VERIFICATION = "spec.build.signing", "spec.serving.verification"
+COMMIT, DIGEST = "0123456789" * 4, "sha256:" + "0123abcd" * 8
+SOURCES = (
+    "gs://bucket/net.onnx",
+    "az://container/folder/",
+    f"hf://org/a.name_1@{COMMIT}",
+    f"hf://org/name@{COMMIT}/onnx/model.onnx",
+    "mlflow://my model/12".replace(" ", "%20"),
+    "mlflow://net/3/weights/net.onnx",
+    "oci://registry.example:5000/team/net:v1.2",
+    f"oci://registry.example/net@{DIGEST}",
+    f"oci://registry.example/team/a_net:v1@{DIGEST}",
+)
+NO_SOURCES = (
+    "hf://org/name@main",
+    "hf://org/name",
+    f"hf://name@{COMMIT}",
+    "mlflow://net@champion",
+    "mlflow://net/latest",
+    "oci://registry.example/net",
+    "oci://registry.example/Net:v1",
+    "oci://registry.example/net@sha256:123",
+    "gs://bucket",
+    "az:///key",
+)
+STORES = (
+    "gs://bucket_1/releases",
+    "az://container",
+    "oci://registry.example:5000/team/releases",
+    "oci://ghcr.io/a-b/c",
+)
+NO_STORES = (
+    "http://b/p",
+    "hf://org/name",
+    "oci://registry.example",
+    "oci://registry.example/team:v1",
+    "oci://registry.example/Team",
+    "oci:///layout",
+    "gs://",
+)
 GATEWAY = "spec.traffic.gateway"
 TRITON = "spec.serving.triton"
 STEPS = "spec.rollout.steps"
@@ -118,6 +159,13 @@ ACCEPTED = [
     Case("quantities", {"spec.serving.resources": {"limits": {"cpu": 2, "memory": "1.5Gi", "nvidia.com/gpu": 1}}}),
     Case("request-below-limit", {"spec.build.resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": 1}}}),
     Case("tolerate-everything", {"spec.serving.tolerations": [{"operator": "Exists"}]}),
+    *(Case(f"source-{uri.partition(':')[0]}-{n}", {SOURCE: {"uri": uri}}) for n, uri in enumerate(SOURCES)),
+    Case("source-with-secret", {SOURCE: {"uri": SOURCES[2], "secretRef": {"name": "hub"}}}),
+    *(
+        Case(f"store-{uri.partition(':')[0]}-{n}", {STORE: {"uri": uri, "secretRef": {"name": "s"}}})
+        for n, uri in enumerate(STORES)
+    ),
+    Case("signed", {SIGNING: {"secretRef": {"name": "k"}}, VERIFICATION: {"configMapRef": {"name": "k"}}}),
     Case("name-of-40", {"metadata.name": "d" * 40}),
     Case("suspended", {"spec.suspend": True}),
     Case("nulls-take-defaults", {"spec.rollout": {"bake": None, "analysis": None}}),
@@ -161,9 +209,23 @@ REFUSED = [
         {GATES: [{"metric": "f1", "maxDegradation": 0.1, "against": "Best"}]},
         'supported values: "Source", "Stable"',
     ),
-    Case("store-scheme", {f"{STORE}.uri": "gs://b/p"}, "write pvc://CLAIM/PATH or s3://BUCKET/PREFIX"),
+    *(
+        Case(f"no-source-{n}", {SOURCE: {"uri": uri}}, f'source.uri "{uri}" is not supported')
+        for n, uri in enumerate(NO_SOURCES)
+    ),
+    Case(
+        "source-secret-for-builtin",
+        {SOURCE: {"uri": "builtin://digits-cnn", "secretRef": {"name": "s"}}},
+        "source.secretRef has no effect on builtin://digits-cnn",
+    ),
+    *(
+        Case(f"no-store-{n}", {f"{STORE}.uri": uri}, f'artifactStore.uri "{uri}" is not supported')
+        for n, uri in enumerate(NO_STORES)
+    ),
+    Case("signing-without-secret", {SIGNING: {}}, "spec.build.signing.secretRef: Required value"),
+    Case("verification-without-key", {VERIFICATION: {}}, "spec.serving.verification.configMapRef: Required value"),
     Case("store-climbs", {f"{STORE}.uri": "pvc://claim/../other"}, "leaves its own directory"),
-    Case("store-secret-for-claim", {f"{STORE}.secretRef": {"name": "s"}}, "only s3:// takes credentials"),
+    Case("store-secret-for-claim", {f"{STORE}.secretRef": {"name": "s"}}, "which takes no credentials: remove it"),
     Case("deadline-too-short", {"spec.build.activeDeadlineSeconds": 1}, "greater than or equal to 10"),
     Case("quantity", {"spec.serving.resources": {"limits": {"cpu": "lots"}}}, "not a quantity: write a number"),
     Case(

@@ -14,6 +14,7 @@ SOURCES = "\n".join(path.read_text() for path in (ROOT / "operator" / "modelrele
 # Written without `reason=` before them.
 _OTHERS = {"InvalidSpec", "InvalidStatus", "PodFailed", "AnalysisFailed", "BudgetExceeded"}
 _STORE = {"StoreUnreachable", "StoreDenied", "ArtifactMissing", "DiskFull"}
+_TRUST = {"SignatureMissing", "SignatureMismatch", "KeyMissing"}
 
 
 def told() -> set[str]:
@@ -26,8 +27,8 @@ def told() -> set[str]:
 
 def known() -> set[str]:
     """Return the reasons that operator and builder give."""
-    built = {cls.__name__ for cls in errors.BuildError.__subclasses__()} - {"StorageError"}
-    return set(re.findall(r'reason="([A-Z]\w+)"', SOURCES)) | _OTHERS | _STORE | built
+    built = {cls.__name__ for cls in errors.BuildError.__subclasses__()} - {"StorageError", "Untrusted"}
+    return set(re.findall(r'reason="([A-Z]\w+)"', SOURCES)) | _OTHERS | _STORE | _TRUST | built
 
 
 def test_every_reason_is_explained() -> None:
@@ -40,7 +41,7 @@ def test_no_reason_is_explained_that_nobody_gives() -> None:
 
 def test_reasons_that_are_named_here_are_in_the_code() -> None:
     builder = "\n".join(path.read_text() for path in (ROOT / "model_builder").rglob("*.py"))
-    assert all(f'"{word}"' in SOURCES + builder for word in _OTHERS | _STORE)
+    assert all(f'"{word}"' in SOURCES + builder for word in _OTHERS | _STORE | _TRUST)
 
 
 def test_every_link_leads_to_a_heading() -> None:

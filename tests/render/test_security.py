@@ -5,12 +5,16 @@ from typing import Any
 import pytest
 
 from tests.render import samples
+from tests.render.test_trust import trusted
 
+VOLUMES = {"emptyDir", "persistentVolumeClaim", "secret", "configMap"}
 PODS = {
     "build": samples.job()["spec"]["template"]["spec"],
     "build from s3": samples.job(samples.on_s3())["spec"]["template"]["spec"],
     "serving": samples.template()["spec"],
     "serving from s3": samples.template(samples.on_s3())["spec"],
+    "build with a key": samples.job(trusted())["spec"]["template"]["spec"],
+    "serving with a key": samples.template(trusted())["spec"],
 }
 pods = pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
 
@@ -22,7 +26,7 @@ def test_pods_are_restricted(pod: dict[str, Any]) -> None:
     assert context["runAsUser"] == context["runAsGroup"] == context["fsGroup"] == 65532
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
-    assert all(volume.keys() & {"emptyDir", "persistentVolumeClaim"} for volume in pod["volumes"])
+    assert all(volume.keys() & VOLUMES for volume in pod["volumes"])
     for container in pod.get("initContainers", []) + pod["containers"]:
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,

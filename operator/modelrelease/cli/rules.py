@@ -15,6 +15,7 @@ from modelrelease.domain.spec import (
     Gate,
     GatewayTraffic,
     Placement,
+    Source,
     Spec,
     Triton,
 )
@@ -23,8 +24,16 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _NAME_LENGTH = 40
 _WORD = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _PASS = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_SOURCE = re.compile(r"builtin://[^/\s]+|file:///\S+|s3://[^/\s]+/\S+")
-_STORE = re.compile(r"(pvc|s3)://[a-z0-9][a-z0-9.-]*(/[A-Za-z0-9._-]+)*/?")
+_REPOSITORY = r"oci://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+"
+_SOURCE = re.compile(
+    r"builtin://[^/\s]+|file:///\S+|(s3|gs|az)://[^/\s]+/\S+"
+    r"|hf://[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+@[0-9a-f]{40}(/[^\s?#@]+)?"
+    r"|mlflow://[^/@?#\s]+/[0-9]+(/[^\s?#]+)?"
+    rf"|{_REPOSITORY}(:[A-Za-z0-9_][A-Za-z0-9_.-]*|(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?@sha256:[0-9a-f]{{64}})"
+)
+_STORE = re.compile(rf"(pvc|s3|gs|az)://[a-z0-9][a-z0-9._-]*(/[A-Za-z0-9._-]+)*/?|{_REPOSITORY}")
+#: What every pod that has the image or the volume can read.
+_OPEN = ("builtin://", "file://", "pvc://")
 _HOSTNAME = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
 _RATIOS = ("accuracy", "agreement")
@@ -43,15 +52,25 @@ def check(spec: Spec) -> Iterator[str]:
     for field, text in (("name", spec.model.name), ("version", spec.model.version)):
         if not _WORD.fullmatch(text):
             yield f"spec.model.{field}: {text!r} must be letters, digits, '.', '_' and '-', with no sign at an end"
-    if not _SOURCE.fullmatch(spec.model.source.uri):
-        supported = "builtin://NAME, file:///PATH or s3://BUCKET/KEY"
-        yield f"spec.model.source.uri: {spec.model.source.uri!r} is not supported: write {supported}"
+    yield from _source(spec.model.source)
     yield from _build(spec.build)
     yield from _triton(spec.serving.triton)
     for where, placement in (("spec.build", spec.build), ("spec.serving", spec.serving)):
         yield from _quantities(where, placement)
     yield from _gateway(spec.traffic.gateway)
     yield from rollout(spec.rollout)
+
+
+def _source(source: Source) -> Iterator[str]:
+    where = "spec.model.source"
+    if not _SOURCE.fullmatch(source.uri):
+        yield (
+            f"{where}.uri: {source.uri!r} is not supported: write builtin://NAME, file:///PATH, s3://BUCKET/KEY (gs, az"
+            " likewise), hf://ORG/NAME@REVISION with 40 hexadecimal digits, mlflow://NAME/VERSION with a number, or "
+            "oci://HOST/REPOSITORY@sha256:DIGEST"
+        )
+    if source.secret_ref is not None and source.uri.startswith(_OPEN):
+        yield f"{where}.secretRef: has no effect on {source.uri}, which takes no credentials: remove it"
 
 
 def _image(where: str, image: str) -> Iterator[str]:
@@ -84,11 +103,14 @@ def _gate(where: str, gate: Gate) -> Iterator[str]:
 def _store(store: ArtifactStore) -> Iterator[str]:
     where = "spec.build.artifactStore"
     if not _STORE.fullmatch(store.uri):
-        yield f"{where}.uri: {store.uri!r} is not supported: write pvc://CLAIM/PATH or s3://BUCKET/PREFIX"
+        yield (
+            f"{where}.uri: {store.uri!r} is not supported: write pvc://CLAIM/PATH, s3://BUCKET/PREFIX (gs, az likewise)"
+            " or oci://HOST/REPOSITORY"
+        )
     if ".." in store.uri.split("/"):
         yield f"{where}.uri: {store.uri!r} leaves its own directory: remove '..'"
-    if store.secret_ref is not None and not store.uri.startswith("s3://"):
-        yield f"{where}.secretRef: has no effect on {store.uri}: only s3:// takes credentials, remove it"
+    if store.secret_ref is not None and store.uri.startswith(_OPEN):
+        yield f"{where}.secretRef: has no effect on {store.uri}, which takes no credentials: remove it"
 
 
 def _triton(triton: Triton) -> Iterator[str]:

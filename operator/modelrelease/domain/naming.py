@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from modelrelease.domain import codec
@@ -42,18 +43,20 @@ def digest(value: Any, length: int = 10) -> str:
 
 
 def artifact_key(spec: Spec) -> str:
-    """Return the key of what is built: source, builder image, recipe, data.
+    """Return the key of what is built: source, builder image, recipe, data, and who signs it.
 
-    It decides whether anything is built; the artifact itself is addressed by its digest.
+    It decides whether anything is built; the artifact itself is addressed by its digest. Credentials of the source are
+    not in it. Another signer is: the same artifact is built again, and its new signature goes into the store.
     """
     build = spec.build
     return digest(
         [
             spec.model.name,
-            codec.encode(spec.model.source),
+            codec.encode(replace(spec.model.source, secret_ref=None)),
             build.image,
             codec.encode(build.recipe),
             codec.encode(build.evaluation.data),
+            *([codec.encode(build.signing)] if build.signing else []),
         ]
     )
 

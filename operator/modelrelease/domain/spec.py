@@ -26,10 +26,18 @@ class Against(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecretRef:
+    """A Secret in the release's namespace; its keys become environment variables."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the model comes from."""
+    """Where the model comes from, and the credentials of that place."""
 
     uri: str
+    secret_ref: SecretRef | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,18 +84,32 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SecretRef:
-    """A Secret in the release's namespace; its keys become environment variables."""
+class ArtifactStore:
+    """Where artifacts are kept: a claim, a bucket or a registry."""
+
+    uri: str
+    secret_ref: SecretRef | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signing:
+    """The Secret with the key (`private-key.pem`) that signs what is built; the build alone gets it, as a file."""
+
+    secret_ref: SecretRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigMapRef:
+    """A ConfigMap in the release's namespace."""
 
     name: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactStore:
-    """Where artifacts are kept: `pvc://CLAIM/PATH` or `s3://BUCKET/PREFIX`."""
+class Verification:
+    """The ConfigMap with the key (`public-key.pem`) of whoever may sign what is served."""
 
-    uri: str
-    secret_ref: SecretRef | None = None
+    config_map_ref: ConfigMapRef
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +131,7 @@ class Build(Placement):
     recipe: tuple[Pass, ...]
     evaluation: Evaluation
     artifact_store: ArtifactStore
+    signing: Signing | None = None
     backoff_limit: int = 2
     active_deadline_seconds: int = 3600
 
@@ -140,6 +163,7 @@ class Serving(Placement):
     """The serving Deployment of each revision."""
 
     triton: Triton
+    verification: Verification | None = None
     replicas: int = 1
     runtime_class_name: str | None = None
 

@@ -29,7 +29,7 @@ def job(*, meta: Meta, spec: Spec, want: WantJob) -> Manifest:
         naming.LABEL_ATTEMPT: str(want.attempt),
         common.LABEL_VERSION: spec.model.version,
     }
-    access, volumes = common.store_access(spec.build.artifact_store, read_only=False)
+    access, volumes = _access(spec)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -59,6 +59,18 @@ def job(*, meta: Meta, spec: Spec, want: WantJob) -> Manifest:
     }
 
 
+def _access(spec: Spec) -> tuple[Manifest, list[Manifest]]:
+    """Return what the build needs to reach source, store and key: (container fields, mounts included; volumes)."""
+    access, volumes = common.store_access(
+        spec.build.artifact_store, read_only=False, source=spec.model.source.secret_ref
+    )
+    if spec.build.signing:
+        mount, volume = common.private_key(spec.build.signing)
+        access["volumeMounts"].append(mount)
+        volumes.append(volume)
+    return access, volumes
+
+
 def _pod_failure_policy() -> Manifest:
     """Fail at once where a retry is useless; a drained or pre-empted pod costs no retry."""
     return {
@@ -81,6 +93,7 @@ def _builder(*, spec: Spec, access: Manifest) -> Manifest:
             f"--spec=env:{BUILD_SPEC}",
             "--out=/scratch/out",
             f"--store={common.literal(common.store_uri(spec.build.artifact_store))}",
+            *([f"--private-key={common.SIGNING}/{common.PRIVATE_KEY}"] if spec.build.signing else []),
             f"--termination-log={common.TERMINATION_LOG}",
         ],
         "env": [

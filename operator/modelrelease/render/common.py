@@ -8,12 +8,14 @@ from urllib.parse import urlsplit
 
 from modelrelease.domain import naming
 from modelrelease.domain.observed import Meta
-from modelrelease.domain.spec import ArtifactStore, Placement
+from modelrelease.domain.spec import ArtifactStore, Placement, SecretRef, Signing, Verification
 
 Manifest = dict[str, Any]
 
 USER = 65532
 ARTIFACTS = "/artifacts"
+SIGNING, VERIFICATION = "/signing", "/verification"
+PRIVATE_KEY, PUBLIC_KEY = "private-key.pem", "public-key.pem"
 TMP = "/tmp"  # noqa: S108 - a volume of the pod, nobody else writes there
 TERMINATION_LOG = "/dev/termination-log"
 LABEL_VERSION = "app.kubernetes.io/version"
@@ -123,14 +125,42 @@ def store_uri(store: ArtifactStore) -> str:
     return f"file://{ARTIFACTS}{url.path.rstrip('/')}" if url.scheme == "pvc" else store.uri
 
 
-def store_access(store: ArtifactStore, *, read_only: bool) -> tuple[Manifest, list[Manifest]]:
-    """Return what a container and its pod need to reach a store: (container fields, mounts included; volumes)."""
+def store_access(
+    store: ArtifactStore, *, read_only: bool, source: SecretRef | None = None
+) -> tuple[Manifest, list[Manifest]]:
+    """Return what a container and its pod need to reach a store: (container fields, mounts included; volumes).
+
+    `source` holds the credentials of another place that the container reads; where both name a variable, the store's
+    counts.
+    """
     fields: Manifest = {"volumeMounts": []}
     volumes: list[Manifest] = []
     if name := claim(store):
         mount: Manifest = {"name": "artifacts", "mountPath": ARTIFACTS}
         fields["volumeMounts"].append({**mount, "readOnly": True} if read_only else mount)
         volumes.append({"name": "artifacts", "persistentVolumeClaim": {"claimName": name}})
-    if store.secret_ref:
-        fields["envFrom"] = [{"secretRef": {"name": store.secret_ref.name}}]
+    secrets = [secret.name for secret in (source, store.secret_ref) if secret]
+    if secrets:
+        fields["envFrom"] = [{"secretRef": {"name": name}} for name in dict.fromkeys(secrets)]
     return fields, volumes
+
+
+def private_key(signing: Signing) -> tuple[Manifest, Manifest]:
+    """Return mount and volume of the key that signs."""
+    return _key(SIGNING, file=PRIVATE_KEY, secret={"secretName": signing.secret_ref.name, "defaultMode": 0o440})
+
+
+def public_key(verification: Verification) -> tuple[Manifest, Manifest]:
+    """Return mount and volume of the key that verifies."""
+    return _key(VERIFICATION, file=PUBLIC_KEY, configMap={"name": verification.config_map_ref.name})
+
+
+def _key(path: str, *, file: str, **source: Manifest) -> tuple[Manifest, Manifest]:
+    """Return mount and volume of one key.
+
+    Optional, since a pod whose volume is missing says nothing of it: the program that needs the key does, and fails.
+    """
+    name = path.strip("/")
+    ((kind, fields),) = source.items()
+    volume = {"name": name, kind: {**fields, "items": [{"key": file, "path": file}], "optional": True}}
+    return {"name": name, "mountPath": path, "readOnly": True}, volume

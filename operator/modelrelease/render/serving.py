@@ -38,6 +38,10 @@ def pod_template(*, meta: Meta, spec: Spec, revision: str, result: BuildResult, 
     # Where the artifact is, not where the spec would put the next one: the store may have been changed since.
     store = replace(spec.build.artifact_store, uri=result.artifact.uri)
     access, volumes = common.store_access(store, read_only=True)
+    if spec.serving.verification:
+        mount, volume = common.public_key(spec.serving.verification)
+        access["volumeMounts"].append(mount)
+        volumes.append(volume)
     pod: Manifest = {
         **common.placement(spec.serving),
         "securityContext": common.pod_security(),
@@ -85,6 +89,8 @@ def _pull(*, spec: Spec, revision: str, result: BuildResult, config: RenderConfi
         "serving": json.dumps({**serving, "revision": revision}, sort_keys=True, separators=(",", ":")),
         "termination-log": common.TERMINATION_LOG,
     }
+    if spec.serving.verification:
+        arguments["public-key"] = f"{common.VERIFICATION}/{common.PUBLIC_KEY}"
     return {
         "name": "pull",
         "image": config.puller_image,

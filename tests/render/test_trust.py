@@ -1,0 +1,115 @@
+"""Who signs what is built, whose signature is asked for, and which credentials go where."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from modelrelease.domain import naming
+from modelrelease.domain.spec import ArtifactStore, ConfigMapRef, SecretRef, Signing, Source, Spec, Verification
+
+from tests.render import samples
+
+PRIVATE = {"name": "signing", "mountPath": "/signing", "readOnly": True}
+PUBLIC = {"name": "verification", "mountPath": "/verification", "readOnly": True}
+
+
+def trusted(spec: Spec = samples.SPEC) -> Spec:
+    """The release with both keys."""
+    build = replace(spec.build, signing=Signing(secret_ref=SecretRef(name="signer")))
+    serving = replace(spec.serving, verification=Verification(config_map_ref=ConfigMapRef(name="signers")))
+    return replace(spec, build=build, serving=serving)
+
+
+def from_hub(spec: Spec = samples.SPEC) -> Spec:
+    source = Source(uri="hf://org/name@" + "0" * 40, secret_ref=SecretRef(name="hub"))
+    return replace(spec, model=replace(spec.model, source=source))
+
+
+def builder(spec: Spec) -> dict[str, Any]:
+    return dict(samples.job(spec)["spec"]["template"]["spec"]["containers"][0])
+
+
+def pull(spec: Spec) -> dict[str, Any]:
+    return dict(samples.template(spec)["spec"]["initContainers"][0])
+
+
+def volume(pod: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = [each for each in pod["volumes"] if each["name"] == name]
+    return dict(found)
+
+
+def test_the_build_signs_with_the_key_of_the_secret() -> None:
+    container, pod = builder(trusted()), samples.job(trusted())["spec"]["template"]["spec"]
+    assert "--private-key=/signing/private-key.pem" in container["args"]
+    assert PRIVATE in container["volumeMounts"]
+    assert volume(pod, "signing")["secret"] == {
+        "secretName": "signer",
+        "defaultMode": 0o440,
+        "items": [{"key": "private-key.pem", "path": "private-key.pem"}],
+        "optional": True,
+    }
+    assert container.get("envFrom") == builder(samples.SPEC).get("envFrom")
+
+
+def test_the_pull_verifies_with_the_key_of_the_config_map() -> None:
+    template = samples.template(trusted())
+    assert "--public-key=/verification/public-key.pem" in pull(trusted())["args"]
+    assert PUBLIC in pull(trusted())["volumeMounts"]
+    assert volume(template["spec"], "verification")["configMap"] == {
+        "name": "signers",
+        "items": [{"key": "public-key.pem", "path": "public-key.pem"}],
+        "optional": True,
+    }
+    assert PUBLIC not in template["spec"]["containers"][0]["volumeMounts"]
+
+
+def test_the_private_key_reaches_no_serving_pod_and_the_public_one_no_build() -> None:
+    assert "sign" not in str(samples.template(replace(trusted(), serving=samples.SPEC.serving)))
+    assert "verification" not in str(samples.job(trusted()))
+
+
+def test_who_wants_no_signatures_gets_the_same_pods_and_names_as_before() -> None:
+    assert not [a for a in (*builder(samples.SPEC)["args"], *pull(samples.SPEC)["args"]) if "-key=" in a]
+    # As they were before there were signatures: another value here restarts every release of every user.
+    assert (naming.artifact_key(samples.SPEC), naming.revision(samples.SPEC)) == ("a3c1d4a324", "cc52b69238")
+
+
+def test_a_signer_makes_another_build_and_a_verifier_another_revision() -> None:
+    signed = replace(trusted(), serving=samples.SPEC.serving)
+    verified = replace(trusted(), build=samples.SPEC.build)
+    assert len({naming.artifact_key(spec) for spec in (samples.SPEC, signed)}) == 2
+    assert naming.artifact_key(verified) == naming.artifact_key(samples.SPEC)
+    assert len({naming.revision(spec) for spec in (samples.SPEC, signed, verified, trusted())}) == 4
+
+
+def test_credentials_of_a_source_reach_the_build_alone_and_change_no_name() -> None:
+    spec = from_hub()
+    assert builder(spec)["envFrom"] == [{"secretRef": {"name": "hub"}}]
+    assert "envFrom" not in pull(spec)
+    without = replace(spec, model=replace(spec.model, source=replace(spec.model.source, secret_ref=None)))
+    assert naming.revision(spec) == naming.revision(without)
+
+
+def test_where_both_have_a_variable_the_store_s_counts() -> None:
+    # Kubernetes: of several sources the last one's value is taken.
+    assert builder(from_hub(samples.on_s3()))["envFrom"] == [
+        {"secretRef": {"name": "hub"}},
+        {"secretRef": {"name": "s3"}},
+    ]
+
+
+def test_one_secret_for_both_is_named_once() -> None:
+    store = ArtifactStore(uri="oci://registry.example:5000/team/releases", secret_ref=SecretRef(name="hub"))
+    spec = from_hub(replace(samples.SPEC, build=replace(samples.SPEC.build, artifact_store=store)))
+    assert builder(spec)["envFrom"] == [{"secretRef": {"name": "hub"}}]
+
+
+@pytest.mark.parametrize(
+    "uri", ["gs://bucket/releases", "az://container/r", "oci://registry.example:5000/team/releases"]
+)
+def test_every_store_but_a_claim_is_passed_through(uri: str) -> None:
+    store = ArtifactStore(uri=uri, secret_ref=SecretRef(name="keys"))
+    spec = replace(samples.SPEC, build=replace(samples.SPEC.build, artifact_store=store))
+    assert f"--store={uri}" in builder(spec)["args"]
+    assert builder(spec)["envFrom"] == [{"secretRef": {"name": "keys"}}]
+    assert "persistentVolumeClaim" not in str(samples.job(spec))
