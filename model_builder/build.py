@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from model_builder import artifact as artifacts
-from model_builder import finished, identity, manifest, stores
+from model_builder import finished, identity, manifest, stores, tracking
 from model_builder.cache import Cache, key_of
 from model_builder.contract import Contract, parse_contract
 from model_builder.errors import BadSpec, GateFailed, StorageError
@@ -55,8 +55,13 @@ def build(*, plan: Plan, out: Path, reporter: Reporter, settings: Settings | Non
     Raises:
         BuildError: any of its kinds; after a GateFailed the artifact lies in `out`, after any other one nothing does.
     """
+    model = plan.spec.model
+    with tracking.recording(plan.spec.log, model=model.name, version=model.version, reporter=reporter) as recorder:
+        return _build(plan=plan, out=out, reporter=recorder, settings=settings or Settings())
+
+
+def _build(*, plan: Plan, out: Path, reporter: tracking.Recorder, settings: Settings) -> dict[str, Any]:
     started = time.monotonic()
-    settings = settings or Settings()
     opened = stores.open_store(settings.store) if settings.store is not None else None
     if opened is not None:
         opened.check()
@@ -82,6 +87,7 @@ def build(*, plan: Plan, out: Path, reporter: Reporter, settings: Settings | Non
             digest = manifest.write(described, out=out, partial=workspace / artifacts.MANIFEST)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
+    reporter.finished(described, digest=digest)
     failed = _blocking(described)
     if failed:
         raise GateFailed("; ".join(failed) + ": improve the recipe, or change the gate")
@@ -131,7 +137,8 @@ def _make(
     """Lay the artifact out in the workspace, all but its manifest, whose content is returned."""
     cache, reporter, artifact = pipeline.cache, pipeline.reporter, pipeline.workspace / _ARTIFACT
     compared = stable.digest if stable else None
-    key = key_of(pipeline.key, identity.folder_digest(), dataclasses.asdict(plan.spec), compared)
+    asked = dataclasses.replace(plan.spec, log=tracking.Log())
+    key = key_of(pipeline.key, identity.folder_digest(), dataclasses.asdict(asked), compared)
     found = cache.fetch(key, to=artifact)
     if found is not None:
         reporter.phase("cache")
