@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +46,19 @@ def measure(*, rows: Sequence[str] | None, seeds: int, path: Path, tell: Callabl
         for seed in range(seeds)
         if str(seed) not in known.get(row.name, {})
     ]
-    with tempfile.TemporaryDirectory(prefix="builder-benchmark-") as name:
+    with tempfile.TemporaryDirectory(prefix="builder-benchmark-") as name, contextlib.ExitStack() as stack:
+        pool = _pool(stack)
         for number, (row, seed) in enumerate(jobs, start=1):
             folder = Path(name) / f"{row.name}-{seed}"
             folder.mkdir()
-            found = _one(row, Place(folder=folder, cache=Path(name) / "cache", seed=seed))
+            place = Place(folder=folder, cache=Path(name) / "cache", seed=seed)
+            started = time.perf_counter()
+            try:
+                found = pool.submit(measured, row.name, place).result()
+            except BrokenProcessPool:  # a library crashed: that is the result, and the other rows go on
+                found = {"error": "the process of the build crashed"}
+                pool = _pool(stack)
+            found["seconds"] = round(time.perf_counter() - started, 1)
             _keep(path, row=row, seed=seed, found=found)
             told = found.get("error") or ", ".join(f"{key} {value:.4g}" for key, value in found["figures"].items())
             tell(f"{number} of {len(jobs)}: {row.name}, seed {seed}, {found['seconds']:.0f} s: {told}")
@@ -63,13 +75,18 @@ def machine(results: Results) -> str:
     return f"{told['cpu']}, {told['cores']} cores" if told else "nothing was measured yet"
 
 
-def _one(row: Row, place: Place) -> dict[str, Any]:
-    started = time.perf_counter()
+def measured(name: str, place: Place) -> dict[str, Any]:
+    """Measure one row with one seed, in the process that it is called in."""
+    (row,) = (row for row in ROWS if row.name == name)
     try:
-        found: dict[str, Any] = {"figures": dict(row.measure(place))}
+        return {"figures": dict(row.measure(place))}
     except (BuildError, RuntimeError) as error:  # a build that fails breaks the promise, and the other rows go on
-        found = {"error": f"{type(error).__name__}: {error}"}
-    return {**found, "seconds": round(time.perf_counter() - started, 1)}
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _pool(stack: contextlib.ExitStack) -> ProcessPoolExecutor:
+    """One process beside this one, all rows in turn: imports are paid once, and a crash takes only it."""
+    return stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
 
 
 def _keep(path: Path, *, row: Row, seed: int, found: dict[str, Any]) -> None:
