@@ -52,7 +52,7 @@ def write_inputs(folder: Path, *, layers: int) -> int:
     source = folder / "source"
     source.mkdir()
     (source / "net.py").write_text(_CODE)
-    state = {}
+    state: dict[str, numpy.ndarray] = {}
     for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         weight = chance.standard_normal((outputs, inputs), dtype="float32") * numpy.float32((2 / inputs) ** 0.5)
         state |= {f"{2 * index}.weight": weight, f"{2 * index}.bias": numpy.zeros(outputs, dtype="float32")}

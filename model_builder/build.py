@@ -71,7 +71,7 @@ def _build(*, plan: Plan, out: Path, reporter: tracking.Recorder, settings: Sett
     try:
         with translated(out):
             cache = Cache.open(settings.cache or workspace / "cache", tell=reporter.note)
-            inputs = Inputs(spec=plan.spec, reporter=reporter, workspace=workspace)
+            inputs = Inputs(spec=plan.spec, reporter=reporter, workspace=workspace, cache=cache)
             pipeline = Pipeline(
                 plan=plan,
                 inputs=inputs,

@@ -104,8 +104,8 @@ def _alone(tensor: onnx.TensorProto, *, folder: Path) -> onnx.ModelProto:
 def _bytes(tensor: onnx.TensorProto) -> int:
     from onnx import helper
 
-    size: int = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return math.prod(tensor.dims) * size
+    size: int = math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return size
 
 
 def _parted(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[onnx.TensorProto]]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from model_builder import architectures, data, identity, sources
+from model_builder import architectures, data, identity, remote, sources
 from model_builder.architectures.base import Ends
-from model_builder.artifact import hash_file
-from model_builder.cache import key_of
+from model_builder.cache import Cache, key_of
 
 if TYPE_CHECKING:
     from model_builder.data.base import Dataset
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from model_builder.sources.base import SourceModel
     from model_builder.spec import Spec
 
-_BUILTIN = "builtin"
+_BUILTIN, _FILE, _DIGEST = "builtin", "file", "digest"
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Inputs:
     spec: Spec
     reporter: Reporter
     workspace: Path
+    cache: Cache
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -57,6 +58,7 @@ class Inputs:
 
     @functools.cached_property
     def _source(self) -> list[Any]:
+        """Its digest, and all else that the loaded network follows from."""
         section = dataclasses.asdict(self.spec.source)
         parts = urlsplit(self.spec.source.uri)
         if parts.scheme == _BUILTIN:
@@ -64,24 +66,45 @@ class Inputs:
             code = identity.code_digest(architectures.REGISTRY[name].__module__)
             return [_BUILTIN, name, section["parameters"], code]
         code = identity.code_digest(architectures.REGISTRY[self.spec.source.architecture].__module__)
-        return [_on_disk(self.spec.source.uri) or self.source().digest, section, code]
+        uris = [self.spec.source.uri]
+        digest = self._remembered(["source", section, code], uris=uris, read=self._read_source)
+        # The digest is that of the weights; code may have more files.
+        return [digest, section, code, self._identities(uris) if self.spec.source.code is not None else None]
+
+    def _read_source(self) -> str:
+        digest = self.source().digest
+        assert digest is not None, "what was fetched has one"
+        return digest
 
     @functools.cached_property
-    def _data(self) -> list[object]:
-        section = self.spec.data
-        parts: dict[str, str | None] = {name: _on_disk(uri) for name, uri in section.uris.items()}
-        if None in parts.values():
-            # What is elsewhere has to be fetched anyway to know whether it changed.
-            parts = {"read": self.dataset.digest}
-        return [dataclasses.asdict(section), parts, identity.folder_digest("data")]
+    def _data(self) -> list[Any]:
+        """Its digest, and all else that the rows follow from."""
+        section, code = dataclasses.asdict(self.spec.data), identity.folder_digest("data")
+        digest = self._remembered(
+            ["data", section, code], uris=list(self.spec.data.uris.values()), read=lambda: self.dataset.digest
+        )
+        return [section, digest, code]
 
+    def _remembered(self, what: list[Any], *, uris: Sequence[str], read: Callable[[], str]) -> str:
+        """The digest of what was read from these places: by an earlier build, or now where one of them changed."""
+        before = self._identities(uris)
+        if before is None:
+            return read()
+        if all(urlsplit(uri).scheme == _FILE for uri in uris):  # those of files are hashes of what is in them
+            return before[0] if len(before) == 1 and isinstance(before[0], str) else key_of(*before)
+        key = key_of("read", what, before, identity.versions())
+        known = self.cache.figures(key)
+        if known is not None:
+            return str(known[_DIGEST])
+        digest = read()
+        if self._identities(uris) == before:  # else it changed while it was read
+            nothing = self.workspace / "nothing"
+            nothing.mkdir(exist_ok=True)
+            self.cache.store(key, files=nothing, figures={_DIGEST: digest})
+        return digest
 
-def _on_disk(uri: str) -> str | None:
-    """A hash over a file or over the files of a folder; None if it is not there, or not on this machine."""
-    parts = urlsplit(uri)
-    if parts.scheme != "file":
-        return None
-    path = Path(unquote(parts.path))
-    if path.is_dir():
-        return key_of({p.relative_to(path).as_posix(): hash_file(p) for p in sorted(path.rglob("*")) if p.is_file()})
-    return "sha256:" + hash_file(path) if path.is_file() else None
+    @staticmethod
+    def _identities(uris: Sequence[str]) -> list[Any] | None:
+        """None where a place has none."""
+        found = [remote.identity(uri, where="spec") for uri in uris]
+        return None if None in found else found

@@ -99,10 +99,11 @@ def _pipeline(group: Group, plan: Plan, replayed: Mapping[str, str], *, folder: 
     from model_builder.progress import SilentReporter
 
     reporter = SilentReporter()
+    cache = Cache.open(folder / "cache", tell=reporter.note)
     return Pipeline(
         plan=plan,
-        inputs=Inputs(spec=plan.spec, reporter=reporter, workspace=folder),
-        cache=Cache.open(folder / "cache", tell=reporter.note),
+        inputs=Inputs(spec=plan.spec, reporter=reporter, workspace=folder, cache=cache),
+        cache=cache,
         reporter=reporter,
         workspace=folder,
         replayed=replayed,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from model_builder.errors import BadData, BadSpec, StorageError
 
@@ -24,6 +25,11 @@ def check(uri: str, *, where: str) -> None:
             f"{where} is {uri!r}; it must be hf://ORG/NAME@REVISION or hf://ORG/NAME@REVISION/PATH with a revision of "
             "40 hexadecimal digits (a branch may change under the same name): its history tells it"
         )
+
+
+def identity(uri: str) -> Any:
+    """The URI: what a revision of 40 digits names never changes."""
+    return uri
 
 
 def fetch(uri: str, *, to: Path, limit: int) -> Path:

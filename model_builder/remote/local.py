@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from model_builder.artifact import hash_file
 from model_builder.errors import BadData, BadSpec
 
 
@@ -13,6 +15,18 @@ def check(uri: str, *, where: str) -> None:
     parts = urlsplit(uri)
     if parts.netloc or not parts.path.startswith("/") or parts.query or parts.fragment:
         raise BadSpec(f"{where} is {uri!r}; a file URI has three slashes and an absolute path: file:///path")
+
+
+def identity(uri: str) -> Any:
+    """A hash over the file, or one over each file of the folder."""
+    path = Path(unquote(urlsplit(uri).path))
+    try:
+        if path.is_dir():
+            files = sorted(entry for entry in path.rglob("*") if entry.is_file())
+            return {entry.relative_to(path).as_posix(): hash_file(entry) for entry in files}
+        return "sha256:" + hash_file(path) if path.is_file() else None
+    except OSError:
+        return None  # fetching it says what is wrong
 
 
 def fetch(uri: str, *, to: Path, limit: int) -> Path:

@@ -57,6 +57,13 @@ def check(uri: str, *, where: str) -> None:
         raise BadSpec(f"{where} is {uri!r}; it must be {parts.scheme}://bucket/key")
 
 
+def identity(uri: str) -> Any:
+    """Name and mark (size, and entity tag or generation) of the object, or of all below the folder."""
+    parts = urlsplit(uri)
+    found = Bucket.open(parts.scheme, parts.netloc).find(parts.path.strip("/"))
+    return [[entry.key, entry.mark] for entry in found] if found and all(entry.marked for entry in found) else None
+
+
 def fetch(uri: str, *, to: Path, limit: int) -> Path:
     """Download an object, or every object below a folder. A download that was cut off goes on where it was."""
     parts = urlsplit(uri)
@@ -89,6 +96,11 @@ class Entry:
     size: int
     mark: str
     md5: str | None
+
+    @property
+    def marked(self) -> bool:
+        """Whether the store gave more than a size."""
+        return not self.mark.endswith(" ")
 
 
 @dataclass(frozen=True)

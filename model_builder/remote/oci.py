@@ -123,6 +123,13 @@ def check(uri: str, *, where: str) -> None:
         raise BadSpec(f"{where} is {uri!r}; it needs a tag or, better, a digest: oci://HOST/REPOSITORY@sha256:DIGEST")
 
 
+def identity(uri: str) -> Any:
+    """The digests of all layers, with their names."""
+    manifest = Reference.parse(uri, where="the source").manifest()
+    layers = [] if manifest is None else manifest["layers"]
+    return [[layer["digest"], (layer.get("annotations") or {}).get(TITLE)] for layer in layers] or None
+
+
 def fetch(uri: str, *, to: Path, limit: int) -> Path:
     """The files of all layers."""
     reference = Reference.parse(uri, where="the source")
