@@ -31,5 +31,6 @@ def render(*, model: Path, data: Dataset, tolerance: float) -> str:
 
 
 def _tensor(tensor: Tensor, values: NDArray[Any]) -> dict[str, Any]:
-    flat = [float(f"{value:.9g}") for value in values.ravel().tolist()]
+    # A server refuses 5.0 where it wants a whole number.
+    flat = [float(f"{value:.9g}") if isinstance(value, float) else value for value in values.ravel().tolist()]
     return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(values.shape), "data": flat}

@@ -2,6 +2,7 @@
 
 import json
 import random
+import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ import numpy
 import onnx
 import pytest
 import yaml
+from tritonclient import grpc  # type: ignore[import-untyped]
 
 from model_builder import graph
 from model_builder.data.base import IGNORED_LABEL
 from model_builder.passes.quantize import stratified_order
+from model_builder.progress import SilentReporter
+from model_builder.pull import parse_serving, pull
+from tests.model_builder import servers
 from tests.model_builder.conftest import run_build
 
 SPEC = """
@@ -89,6 +94,24 @@ def test_words_are_tagged_by_an_encoder_of_static_integers(tmp_path: Path) -> No
     assert [gate["verdict"] for gate in manifest["gates"]] == ["Pass"]
     assert len(manifest["audits"]["attention"]["tables"]["rollout"]) == 4
     assert {"QuantizeLinear", "MatMul"} <= operators(model)
+
+
+@pytest.mark.real
+def test_a_server_answers_numbers_of_words_as_the_build_did(tmp_path: Path, triton: servers.Triton) -> None:
+    result, _, _ = built(tmp_path, task="Classification", scheme="Int8Dynamic", line=judged)
+    serving = parse_serving(json.dumps({"maxBatchSize": 8}))
+    place: dict[str, Any] = {"uri": result["uri"], "digest": result["digest"], "to": triton.repository}
+    pull(**place, model="texts", backend="python", serving=serving, reporter=SilentReporter())
+    with grpc.InferenceServerClient(triton.grpc) as client:
+        client.load_model("texts")
+    golden = json.loads((triton.repository / "texts" / "golden.json").read_text())
+    assert len(golden["requests"]) == 5
+    for case in golden["requests"]:
+        request = urllib.request.Request(f"{triton.http}/v2/models/texts/infer", json.dumps(case["request"]).encode())
+        with urllib.request.urlopen(request) as response:
+            (output,) = json.loads(response.read())["outputs"]
+        (expected,) = case["response"]["outputs"]
+        assert output["data"] == pytest.approx(expected["data"], abs=golden["absoluteTolerance"])
 
 
 @pytest.mark.deep
