@@ -144,7 +144,7 @@ def test_values_that_would_wrap_around_are_refused(value: float) -> None:
 def test_a_vector_of_another_network_is_refused() -> None:
     network = torch.nn.Linear(3, 2)
     names = vectors.layout(network, personal=False).body
-    vectors.put(torch.arange(8.0), network=network, names=names)
+    vectors.fill(torch.arange(8.0), network=network, names=names)
     assert vectors.flatten(network, names=names).tolist() == list(range(8))
     with pytest.raises(BadSpec, match="has 9 values, and the network 8 parameters"):
-        vectors.put(torch.zeros(9), network=network, names=names)
+        vectors.fill(torch.zeros(9), network=network, names=names)

@@ -2,31 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from model_builder.passes.base import Context, Pass, Stage
-from model_builder.passes.federated.parameters import Parameters, check
-
-if TYPE_CHECKING:
-    from torch import nn
-
-
-def apply(*, network: nn.Module, parameters: Parameters, context: Context) -> nn.Module:
-    """Train in place, over sites that are made of the training rows.
-
-    Raises:
-        BadSpec: the data can't be parted like this, or a library is missing.
-        GateFailed: the training diverged.
-        OutOfMemory: not even one row at once fits.
-    """
-    from model_builder.passes.federated.rounds import Server
-    from model_builder.passes.federated.simulation import Direct, sites_of
-
-    check(parameters, data=context.data)
-    transport = Direct(sites_of(network, parameters=parameters, context=context))
-    Server(network, transport=transport, parameters=parameters, context=context).run()
-    return network
-
+from model_builder.passes.base import Pass, Stage
+from model_builder.passes.federated.parameters import Parameters
+from model_builder.passes.federated.training import apply
 
 PASS = Pass(
     name="federated",

@@ -15,10 +15,11 @@ class Parameters:
     """Who trains, how often they meet, and what they hide from each other."""
 
     split: Annotated[
-        Literal["Even", "Dirichlet", "Column"],
-        "how training rows become sites: shuffled, by skewed shares of the classes, or by a column of data.groups",
+        Literal["Even", "Dirichlet", "Column", "Nodes"],
+        "the sites: training rows parted evenly, by skewed shares of classes or by a column of data.groups; or the "
+        "nodes of the Flower run that the build is part of",
     ] = "Even"
-    sites: Annotated[int, Range(2, 1000), "sites of an Even or Dirichlet split"] = 4
+    sites: Annotated[int, Range(2, 1000), "how many; a Column split has as many as the column has values"] = 4
     concentration: Annotated[float, Range(0.01, 1000), "of a Dirichlet split: the lower, the more skewed"] = 0.5
     column: Annotated[str, "the column that names the site of each row; for a Column split"] = ""
     rounds: Annotated[int, Range(1, 1000), "how often the updates of all sites are averaged"] = 10
@@ -38,9 +39,6 @@ class Parameters:
     head: Annotated[
         Literal["Shared", "Personal"], "Personal: each site keeps a last layer of its own; their average is served"
     ] = "Shared"
-    transport: Annotated[
-        Literal["Direct", "Flower"], "Direct: sites are called; Flower: they are Flower apps and get its messages"
-    ] = "Direct"
 
     @property
     def private(self) -> bool:

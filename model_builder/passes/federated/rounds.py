@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from model_builder import checkpoint
 from model_builder.errors import GateFailed
 from model_builder.passes.base import Context
-from model_builder.passes.federated import privacy, vectors
 from model_builder.passes.federated.messages import Answer, Joined, Order, Transport
 from model_builder.passes.federated.parameters import Parameters
+from model_builder.passes.federated.privacy import epsilon_of
+from model_builder.passes.federated.vectors import fill, flatten, layout, total
 from model_builder.passes.objective import error_and_loss
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class Server:
         self._network, self._transport, self._parameters = network, transport, parameters
         self._context, self._folder = context, context.checkpoints / "server"
         self._folder.mkdir(exist_ok=True)
-        self._layout = vectors.layout(network, personal=parameters.head == "Personal")
-        self._vector = vectors.flatten(network, names=self._layout.body)
+        self._layout = layout(network, personal=parameters.head == "Personal")
+        self._vector = flatten(network, names=self._layout.body)
         self._history: list[dict[str, Any]] = []
         self._sites: list[Joined] = []
 
@@ -47,11 +48,11 @@ class Server:
         self._sites = self._transport.join()
         while len(self._history) < self._parameters.rounds:
             self._round(len(self._history) + 1)
-        vectors.put(self._vector, network=self._network, names=self._layout.body)
+        fill(self._vector, network=self._network, names=self._layout.body)
         if self._layout.head:
-            head = vectors.flatten(self._network, names=self._layout.head)
+            head = flatten(self._network, names=self._layout.head)
             answers = self._ask(self._parameters.rounds + 1, part="Head", vector=head)
-            vectors.put(_moved(head, answers=answers), network=self._network, names=self._layout.head)
+            fill(_moved(head, answers=answers), network=self._network, names=self._layout.head)
         self._network.eval()
         self._tell()
 
@@ -80,7 +81,7 @@ class Server:
         """On the server's validation split; nothing while every site has a head of its own."""
         if self._layout.head:
             return {}
-        vectors.put(self._vector, network=self._network, names=self._layout.body)
+        fill(self._vector, network=self._network, names=self._layout.body)
         self._network.eval()
         error, loss = error_and_loss(self._network, data=self._context.data)
         if not loss < float("inf"):
@@ -111,7 +112,7 @@ class Server:
     def _tell_privacy(self) -> None:
         parameters = self._parameters
         releases = parameters.rounds + (1 if self._layout.head else 0)
-        epsilon = privacy.epsilon_of(noise=parameters.noise, rounds=releases, delta=parameters.delta)
+        epsilon = epsilon_of(noise=parameters.noise, rounds=releases, delta=parameters.delta)
         against = "Server" if parameters.aggregation == "Masked" else "Model"
         figures = {"epsilon": epsilon, "delta": parameters.delta, "noise": parameters.noise, "clip": parameters.clip}
         self._context.record["privacy"] = {**figures, "releases": releases, "unit": "Site", "against": against}
@@ -130,7 +131,7 @@ def _moved(vector: torch.Tensor, *, answers: list[Answer]) -> torch.Tensor:
     """The vector after the weighted mean of the updates."""
     import torch
 
-    return (vector.double() + torch.from_numpy(vectors.total(answer.values for answer in answers))).float()
+    return (vector.double() + torch.from_numpy(total(answer.values for answer in answers))).float()
 
 
 def _told(answers: list[Answer]) -> dict[str, Any]:

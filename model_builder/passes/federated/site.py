@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from model_builder import checkpoint
 from model_builder.data.base import Dataset, Task
+from model_builder.errors import BadSpec
 from model_builder.passes.base import Cache, Context
-from model_builder.passes.federated import privacy, vectors
 from model_builder.passes.federated.masks import Keys
 from model_builder.passes.federated.messages import Answer, Joined, Order, Told
 from model_builder.passes.federated.parameters import Parameters
+from model_builder.passes.federated.privacy import clipped, share_of_noise
+from model_builder.passes.federated.vectors import encode, fill, flatten, layout
 from model_builder.passes.fitting import Settings, fit
 from model_builder.passes.objective import error_and_loss, supervised
 from model_builder.progress import SilentReporter
@@ -51,16 +53,18 @@ class Site:
     ) -> None:
         self._number, self._sites, self._data, self._parameters = number, sites, data, parameters
         self._network = network
-        self._layout = vectors.layout(network, personal=parameters.head == "Personal")
+        self._layout = layout(network, personal=parameters.head == "Personal")
         self._seed, self._noise_seed = seed, noise_seed
         self._folder, self._cache = folder, cache
         folder.mkdir(parents=True, exist_ok=True)
         self._keys: Keys | None = None
-        self._heads: dict[int, torch.Tensor] = {0: vectors.flatten(network, names=self._layout.head)}
+        self._answered = 0
+        self._heads: dict[int, torch.Tensor] = {0: flatten(network, names=self._layout.head)}
 
-    def join(self) -> Joined:
-        """Make a fresh key, if there are to be masks."""
-        self._keys = Keys() if self._parameters.aggregation == "Masked" else None
+    def join(self, *, private: bytes | None = None, answered: int = 0) -> Joined:
+        """Make a fresh key, if there are to be masks; or go on with a key that served for so many rounds."""
+        self._keys = Keys(private) if self._parameters.aggregation == "Masked" else None
+        self._answered = answered
         rows = 0 if self._parameters.private else len(self._data.train.rows)
         return Joined(rows=rows, key=self._keys.public if self._keys else b"")
 
@@ -68,23 +72,29 @@ class Site:
         """Train for one round, or tell the head.
 
         Raises:
-            BadSpec: the vector is that of another network, or the keys are wrong.
+            BadSpec: the vector is that of another network, the keys are wrong, or the round was asked for before: one
+                mask on two updates would tell their difference.
             GateFailed: the training diverged.
             OutOfMemory: not even one row at once fits.
         """
         import torch
 
+        if order.round <= self._answered:
+            raise BadSpec(
+                f"federated: site {self._number} was asked for round {order.round} again: start a new training"
+            )
+        self._answered = order.round
         network = copy.deepcopy(self._network)
         before = torch.from_numpy(order.vector.copy())
         head = self._head(after=order.round - 1)
         if order.part == "Head":
-            vectors.put(head, network=network, names=self._layout.head)
+            fill(head, network=network, names=self._layout.head)
             return self._answer(order, update=head.double() - before.double(), told=None)
-        vectors.put(before, network=network, names=self._layout.body)
-        vectors.put(head, network=network, names=self._layout.head)
+        fill(before, network=network, names=self._layout.body)
+        fill(head, network=network, names=self._layout.head)
         figures, notes = self._train(network, moment=order.round)
-        self._keep_head(vectors.flatten(network, names=self._layout.head), after=order.round)
-        after = vectors.flatten(network, names=self._layout.body)
+        self._keep_head(flatten(network, names=self._layout.head), after=order.round)
+        after = flatten(network, names=self._layout.body)
         error, _ = error_and_loss(network, data=self._data)
         told = Told(
             loss=figures["loss"][-1],
@@ -142,14 +152,14 @@ class Site:
         parameters, values = self._parameters, update
         if parameters.private:
             known = None if self._noise_seed is None else [self._noise_seed, self._number, order.round]
-            values = privacy.clipped(update, bound=parameters.clip) + privacy.share_of_noise(
+            values = clipped(update, bound=parameters.clip) + share_of_noise(
                 size=len(update),
                 noise=parameters.noise,
                 clip=parameters.clip,
                 sites=self._sites,
                 chance=numpy.random.default_rng(known),
             )
-        encoded = vectors.encode(values.numpy() * order.share)
+        encoded = encode(values.numpy() * order.share)
         if self._keys is not None:
             encoded = encoded + self._keys.mask(
                 number=self._number, keys=order.keys, moment=order.round, size=len(encoded)

@@ -57,7 +57,7 @@ def flatten(network: nn.Module, *, names: tuple[str, ...]) -> torch.Tensor:
     return torch.cat(parts) if parts else torch.zeros(0)
 
 
-def put(vector: torch.Tensor, *, network: nn.Module, names: tuple[str, ...]) -> None:
+def fill(vector: torch.Tensor, *, network: nn.Module, names: tuple[str, ...]) -> None:
     """The inverse of `flatten`, in place.
 
     Raises:
@@ -97,5 +97,5 @@ def total(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
     """The float64 sum of what `encode` gave, modulo 2**64: masks that cancel are gone."""
     import numpy
 
-    whole: NDArray[Any] = numpy.sum(numpy.stack(list(parts)), axis=0, dtype=numpy.uint64)
+    whole: NDArray[Any] = numpy.add.reduce(numpy.stack(list(parts)), axis=0, dtype=numpy.uint64)
     return whole.view(numpy.int64).astype(numpy.float64) * STEP
