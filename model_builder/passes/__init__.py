@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping
 
-from model_builder.passes import distill, fastest, finetune, float16, prune, quantize, train
+from model_builder.passes import distill, fastest, federated, finetune, float16, prune, quantize, train
 from model_builder.passes.base import Pass
 
 REGISTRY: Mapping[str, Pass] = {
     entry.name: entry
-    for entry in (train.PASS, finetune.PASS, distill.PASS, prune.PASS, quantize.PASS, float16.PASS, fastest.PASS)
+    for entry in (
+        train.PASS,
+        finetune.PASS,
+        federated.PASS,
+        distill.PASS,
+        prune.PASS,
+        quantize.PASS,
+        float16.PASS,
+        fastest.PASS,
+    )
 }
