@@ -64,6 +64,10 @@ class TestDeployment:
             reason="ArtifactCorrupt", message="told", fatal=True
         )
         assert problem(deployment(), pulling("StoreUnreachable")) == Problem(reason="StoreUnreachable", message="told")
+        # Nobody vouches for it: no retry changes that. A key that is not there yet may still come.
+        assert problem(deployment(), pulling("SignatureMissing")).fatal
+        assert problem(deployment(), pulling("SignatureMismatch")).fatal
+        assert not problem(deployment(), pulling("KeyMissing")).fatal
 
     def test_triton_crashes(self) -> None:
         last = {

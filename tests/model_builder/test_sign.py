@@ -154,6 +154,16 @@ def test_a_claim_to_be_signed_by_us_is_not_enough(copy: Path, tmp_path: Path, ke
     assert "is damaged or forged" in str(refusal(copy, keys[1]))
 
 
+def test_a_signature_of_an_old_tool_names_no_key_and_verifies_quietly(
+    copy: Path, keys: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = json.loads((copy / SIGNATURE).read_text())
+    del bundle["verificationMaterial"]["publicKey"]["hint"]
+    (copy / SIGNATURE).write_text(json.dumps(bundle))
+    assert verify(copy, public_key=keys[1], origin="here").signer == ""
+    assert capsys.readouterr().out == ""
+
+
 def test_what_was_signed_can_not_be_edited(copy: Path, keys: tuple[Path, Path]) -> None:
     (copy / MODEL).write_bytes(b"mine")
     bundle = json.loads((copy / SIGNATURE).read_text())
