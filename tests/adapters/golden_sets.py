@@ -24,6 +24,12 @@ def case(level: float, *, rows: int = 1) -> dict[str, Any]:
     return {"request": {"inputs": [tensor("image", image)]}, "response": {"outputs": [tensor("scores", scores)]}}
 
 
+def labelled(split: str, *cases: tuple[float, int]) -> dict[str, Any]:
+    """Return a set of which each level has a class that is right."""
+    made = [{**case(level), "labels": [right]} for level, right in cases]
+    return document(*made, labels={"kind": "class", "split": split})
+
+
 def document(*cases: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """Return golden.json as an object."""
     made = cases or (case(1.0), case(2.0), case(3.0, rows=4))

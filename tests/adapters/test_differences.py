@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from modelrelease.adapters.triton.differences import compare, wrong
+from modelrelease.adapters.triton.rules import Rules
 from modelrelease.domain.counts import GoldenComparison
 from numpy.typing import NDArray
 
@@ -18,9 +19,19 @@ AT = datetime(2026, 11, 1, tzinfo=UTC)
 tables = arrays.arrays(np.float64, (3, 4), elements=st.floats(-1e3, 1e3))
 
 
+def plain(tolerance: float) -> Rules:
+    return Rules(tolerance=tolerance, declared={})
+
+
 def compared(*pairs: tuple[NDArray[Any], NDArray[Any]], rows: int = 3) -> GoldenComparison:
     return compare(
-        [({"y": mine}, {"y": theirs}) for mine, theirs in pairs], candidate="b", stable="a", rows=rows, at=AT
+        [({"y": mine}, {"y": theirs}) for mine, theirs in pairs],
+        rules=plain(0.1),
+        signs=(),
+        candidate="b",
+        stable="a",
+        rows=rows,
+        at=AT,
     )
 
 
@@ -30,20 +41,22 @@ def test_one_number_off_by_more_than_the_tolerance_is_wrong(
 ) -> None:
     moved = table.copy()
     moved.flat[place] += off
-    found = wrong({"y": moved}, {"y": table}, tolerance=tolerance)
+    found = wrong({"y": moved}, {"y": table}, rules=plain(tolerance))
     assert (found is not None) == (abs(moved.flat[place] - table.flat[place]) > tolerance)
 
 
 def test_what_is_no_number_is_the_same_or_wrong() -> None:
     words, other = np.array([[b"a", b"b"]], dtype=object), np.array([[b"a", b"c"]], dtype=object)
-    assert wrong({"y": words}, {"y": words}, tolerance=0.1) is None
-    assert wrong({"y": other}, {"y": words}, tolerance=9.0) == "1 of the 2 values of output y are not the expected ones"
-    assert wrong({"y": np.array([[True]])}, {"y": np.array([[False]])}, tolerance=9.0) is not None
+    assert wrong({"y": words}, {"y": words}, rules=plain(0.1)) is None
+    assert (
+        wrong({"y": other}, {"y": words}, rules=plain(9.0)) == "1 of the 2 values of output y are not the expected ones"
+    )
+    assert wrong({"y": np.array([[True]])}, {"y": np.array([[False]])}, rules=plain(9.0)) is not None
 
 
 def test_whole_numbers_have_a_tolerance_too() -> None:
-    assert wrong({"y": np.array([[3]])}, {"y": np.array([[5]])}, tolerance=2.0) is None
-    assert wrong({"y": np.array([[200]], np.uint8)}, {"y": np.array([[255]], np.uint8)}, tolerance=2.0) is not None
+    assert wrong({"y": np.array([[3]])}, {"y": np.array([[5]])}, rules=plain(2.0)) is None
+    assert wrong({"y": np.array([[200]], np.uint8)}, {"y": np.array([[255]], np.uint8)}, rules=plain(2.0)) is not None
 
 
 @given(table=tables)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,9 +16,11 @@ from modelrelease.adapters.triton import GoldenAnswers, GoldenProber
 from modelrelease.adapters.triton.connection import slot_address
 from modelrelease.domain.counts import GoldenCheck
 from modelrelease.domain.observed import BuildResult, Contract, Meta, Record, Slot, Tensor
+from modelrelease.domain.policy import OutputComparison, Tolerance
 from modelrelease.domain.status import Artifact
 from tritonclient.grpc import InferInput, aio  # type: ignore[import-untyped]
 
+from model_builder.golden_parameter import pack
 from tests.adapters import golden_sets
 from tests.adapters.models import CONTRACT, IMAGE, SCORES, put
 from tests.model_builder import servers
@@ -52,7 +55,9 @@ async def ask(
     deadline: float = 5.0,
 ) -> GoldenAnswers:
     prober = GoldenProber(address=lambda _meta, _slot: server.grpc, deadline=deadline)
-    return await prober.ask(meta=META, model=model, candidate=record(contract=contract), stable=stable, now=NOW)
+    return await prober.ask(
+        meta=META, model=model, candidate=record(contract=contract), stable=stable, compare=(), now=NOW
+    )
 
 
 async def check(server: servers.Triton, model: str, contract: Contract = CONTRACT, **how: float) -> GoldenCheck:
@@ -181,7 +186,7 @@ async def test_differences_from_stable_are_told_as_numbers(triton: servers.Trito
     serve(other, "twice")
     addresses = {Slot.PREVIEW: triton.grpc, Slot.STABLE: other.grpc}
     prober = GoldenProber(address=lambda _meta, slot: addresses[slot])
-    found = await prober.ask(meta=META, model="twice", candidate=record(), stable=record("r0"), now=NOW)
+    found = await prober.ask(meta=META, model="twice", candidate=record(), stable=record("r0"), compare=(), now=NOW)
     assert [(one.revision, one.asked, one.wrong) for one in found.checks] == [("r1", 3, 1), ("r0", 3, 0)]
     compared = found.compared
     assert compared is not None
@@ -196,6 +201,44 @@ async def test_differences_from_stable_are_told_as_numbers(triton: servers.Trito
 
 
 @pytest.mark.real
+async def test_labels_tell_the_better_answer_and_only_of_rows_that_are_new_to_both(
+    triton: servers.Triton, other: servers.Triton
+) -> None:
+    """The candidate always says 0, stable 3; the right ones are 3, 3 and 0."""
+    labelled = golden_sets.labelled("test rows of v1", (1.0, 3), (2.0, 3), (3.0, 0))
+    more = golden_sets.carrying(pack(json.dumps(labelled)))
+    elsewhere = golden_sets.carrying(pack(json.dumps({**labelled, "labels": {"kind": "class", "split": "others"}})))
+    addresses = {Slot.PREVIEW: triton.grpc, Slot.STABLE: other.grpc}
+    prober = GoldenProber(address=lambda _meta, slot: addresses[slot])
+    for name, theirs, signs in (("labels", more, (1, 1, -1)), ("others", elsewhere, ())):
+        serve(triton, name, body="out[:, 0] += 1", more=more)
+        serve(other, name, body="out[:, 3] += 1", more=theirs)
+        found = await prober.ask(meta=META, model=name, candidate=record(), stable=record("r0"), compare=(), now=NOW)
+        assert found.compared is not None and found.compared.signs == signs
+
+
+@pytest.mark.real
+async def test_answers_are_compared_as_the_spec_declares(triton: servers.Triton) -> None:
+    serve(triton, "declared", body="out *= np.float32(1.02)")
+    near, far = (OutputComparison(output="scores", tolerance=Tolerance(relative=relative)) for relative in (0.03, 0.01))
+    prober = GoldenProber(address=lambda _meta, _slot: triton.grpc)
+
+    async def asked(compare: OutputComparison) -> GoldenCheck:
+        found = await prober.ask(
+            meta=META, model="declared", candidate=record(), stable=None, compare=(compare,), now=NOW
+        )
+        return found.checks[0]
+
+    assert ((await asked(near)).asked, (await asked(near)).wrong) == (3, 0)
+    wrong = await asked(far)
+    assert wrong.wrong == 3
+    assert "output scores is off by 0.02, allowed is 0 + 0.01 of the value (in 1 of 1 rows)" in wrong.message
+    problem = (await asked(replace(near, output="y"))).problem
+    assert problem is not None and (problem.reason, problem.waiting) == ("GoldenCompareUnfit", False)
+    assert problem.message == "golden.compare of output y: the model has no such output, it has scores"
+
+
+@pytest.mark.real
 async def test_stable_without_golden_requests_is_still_compared_with(
     triton: servers.Triton, other: servers.Triton
 ) -> None:
@@ -203,7 +246,7 @@ async def test_stable_without_golden_requests_is_still_compared_with(
     put(other, "first")
     addresses = {Slot.PREVIEW: triton.grpc, Slot.STABLE: other.grpc}
     prober = GoldenProber(address=lambda _meta, slot: addresses[slot])
-    found = await prober.ask(meta=META, model="first", candidate=record(), stable=record("r0"), now=NOW)
+    found = await prober.ask(meta=META, model="first", candidate=record(), stable=record("r0"), compare=(), now=NOW)
     assert [one.problem.reason if one.problem else "" for one in found.checks] == ["", "GoldenSetAbsent"]
     assert found.compared is not None
     assert (found.compared.rows, found.compared.largest, found.compared.changed) == (6, 0, 0)
@@ -261,7 +304,7 @@ async def test_nobody_listens(tmp_path: Path) -> None:
 async def test_a_run_ends_when_its_time_is_over(triton: servers.Triton) -> None:
     serve(triton, "slow")
     prober = GoldenProber(address=lambda _meta, _slot: triton.grpc, most=0)
-    found = await prober.ask(meta=META, model="slow", candidate=record(), stable=None, now=NOW)
+    found = await prober.ask(meta=META, model="slow", candidate=record(), stable=None, compare=(), now=NOW)
     assert (found.checks[0].asked, found.checks[0].failed) == (1, 0)
 
 

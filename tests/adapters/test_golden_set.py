@@ -43,6 +43,36 @@ def refused(value: object, contract: Contract = CONTRACT) -> str:
     return str(caught.value)
 
 
+CLASSES = {"kind": "class", "split": "test"}
+
+
+def test_labels_arrive_in_the_shape_of_what_they_judge() -> None:
+    found = parse(carry(envelope({**case(1.0, rows=2), "labels": [3, 0]}, labels=CLASSES)), contract=CONTRACT)
+    assert found.labelled is not None and (found.labelled.kind, found.labelled.split) == ("class", "test")
+    assert found.requests[0].labels is not None and found.requests[0].labels.tolist() == [3, 0]
+    numbers = envelope({**case(1.0), "labels": [0.5] * 10}, labels={**CLASSES, "kind": "value"})
+    found = parse(carry(numbers), contract=CONTRACT)
+    assert found.requests[0].labels is not None and found.requests[0].labels.shape == (1, 10)
+    assert parse(carry(envelope()), contract=CONTRACT).labelled is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "how", "said"),
+    [
+        ([3], {"kind": "word", "split": "a"}, 'labels.kind is "word", and must be class or value'),
+        ([3], {"kind": "class", "split": ""}, 'labels.split is "", and must be a text of 1 to 64 characters'),
+        ([3], {"kind": "class"}, "labels lacks split"),
+        ([3, 3], CLASSES, "requests[0].labels is a list, and must be a flat list of 1 numbers"),
+        (["3"], CLASSES, "must be a flat list of 1 numbers"),
+        ([10], CLASSES, "requests[0].labels is a list, and must be whole numbers from 0 to 9"),
+        ([0.5], CLASSES, "must be whole numbers from 0 to 9"),
+        ([1.0] * 9, {**CLASSES, "kind": "value"}, "must be a flat list of 10 numbers"),
+    ],
+)
+def test_a_wrong_label_is_named(labels: list[Any], how: dict[str, Any], said: str) -> None:
+    assert said in refused(envelope({**case(1.0), "labels": labels}, labels=how))
+
+
 def test_both_sides_keep_the_same_bounds() -> None:
     for name in ("PARAMETER", "MOST_CHARACTERS", "MOST_BYTES", "MOST_REQUESTS"):
         assert getattr(golden_set, name) == getattr(golden_parameter, name), name

@@ -99,6 +99,7 @@ GATEWAY = "spec.traffic.gateway"
 TRITON = "spec.serving.triton"
 STEPS = "spec.rollout.steps"
 ANALYSIS = "spec.rollout.analysis"
+COMPARE = f"{ANALYSIS}.golden.compare"
 METRICS = f"{ANALYSIS}.metrics"
 
 
@@ -124,6 +125,16 @@ ACCEPTED = [
     Case("on-inconclusive", {f"{ANALYSIS}.onInconclusive": "Advance", f"{ANALYSIS}.stepDeadline": "2h"}),
     Case("golden-off", {f"{ANALYSIS}.golden.enabled": False}),
     Case(
+        "golden-compare",
+        {
+            COMPARE: [
+                {"output": "a", "tolerance": {"relative": 0.01}},
+                {"output": "b", "top": {"k": 5, "overlap": 0.8}},
+                {"output": "c", "cosine": 0.999},
+            ]
+        },
+    ),
+    Case(
         "metrics-of-each-kind",
         {
             METRICS: [
@@ -148,6 +159,13 @@ ACCEPTED = [
     Case("claim-without-path", {f"{STORE}.uri": "pvc://claim"}),
     Case("file-source", {"spec.model.source.uri": "file:///models/net.safetensors"}),
     Case("s3-source", {"spec.model.source.uri": "s3://bucket/net.safetensors"}),
+    *(Case(f"source-{uri.partition(':')[0]}-{n}", {SOURCE: {"uri": uri}}) for n, uri in enumerate(SOURCES)),
+    Case("source-with-secret", {SOURCE: {"uri": SOURCES[2], "secretRef": {"name": "hub"}}}),
+    *(
+        Case(f"store-{uri.partition(':')[0]}-{n}", {STORE: {"uri": uri, "secretRef": {"name": "s"}}})
+        for n, uri in enumerate(STORES)
+    ),
+    Case("signed", {SIGNING: {"secretRef": {"name": "k"}}, VERIFICATION: {"configMapRef": {"name": "k"}}}),
     Case("grpc-only", {f"{GATEWAY}.http": ABSENT, f"{GATEWAY}.grpc": {"hostnames": ["a.example.com"]}}),
     Case("both-protocols", {f"{GATEWAY}.grpc": {"hostnames": ["digits-grpc.example.com"]}}),
     Case("wildcard-hostname", {f"{GATEWAY}.http.hostnames": ["*.models.example.com"]}),
@@ -159,13 +177,6 @@ ACCEPTED = [
     Case("quantities", {"spec.serving.resources": {"limits": {"cpu": 2, "memory": "1.5Gi", "nvidia.com/gpu": 1}}}),
     Case("request-below-limit", {"spec.build.resources": {"requests": {"cpu": "500m"}, "limits": {"cpu": 1}}}),
     Case("tolerate-everything", {"spec.serving.tolerations": [{"operator": "Exists"}]}),
-    *(Case(f"source-{uri.partition(':')[0]}-{n}", {SOURCE: {"uri": uri}}) for n, uri in enumerate(SOURCES)),
-    Case("source-with-secret", {SOURCE: {"uri": SOURCES[2], "secretRef": {"name": "hub"}}}),
-    *(
-        Case(f"store-{uri.partition(':')[0]}-{n}", {STORE: {"uri": uri, "secretRef": {"name": "s"}}})
-        for n, uri in enumerate(STORES)
-    ),
-    Case("signed", {SIGNING: {"secretRef": {"name": "k"}}, VERIFICATION: {"configMapRef": {"name": "k"}}}),
     Case("name-of-40", {"metadata.name": "d" * 40}),
     Case("suspended", {"spec.suspend": True}),
     Case("nulls-take-defaults", {"spec.rollout": {"bake": None, "analysis": None}}),
@@ -323,6 +334,26 @@ REFUSED = [
     ),
     Case("on-inconclusive", {f"{ANALYSIS}.onInconclusive": "Promote"}, 'supported values: "Hold", "Rollback"'),
     Case("no-budget", {f"{ANALYSIS}.badRequestBudget": 0}, "greater than or equal to 1"),
+    Case(
+        "compare-two-ways",
+        {COMPARE: [{"output": "y", "cosine": 0.9, "top": {"k": 5}}]},
+        "exactly one of tolerance, top and cosine",
+    ),
+    Case("compare-no-way", {COMPARE: [{"output": "y"}]}, "exactly one of tolerance, top and cosine"),
+    Case("compare-nothing-allowed", {COMPARE: [{"output": "y", "tolerance": {}}]}, "allows nothing at all"),
+    Case(
+        "compare-below-nothing",
+        {COMPARE: [{"output": "y", "tolerance": {"absolute": -1, "relative": 2}}]},
+        "tolerance.absolute",
+    ),
+    Case("compare-top-none", {COMPARE: [{"output": "y", "top": {"k": 0}}]}, "top.k"),
+    Case("compare-overlap", {COMPARE: [{"output": "y", "top": {"k": 5, "overlap": 1.1}}]}, "overlap"),
+    Case("compare-cosine", {COMPARE: [{"output": "y", "cosine": 0}]}, "cosine"),
+    Case(
+        "compare-twice",
+        {COMPARE: [{"output": "y", "cosine": 0.9}, {"output": "y", "top": {"k": 5}}]},
+        "compare[1]",
+    ),
     Case("golden-interval", {f"{ANALYSIS}.golden.interval": "1d"}, 'golden.interval "1d" is not a duration'),
     Case("metric-name", {METRICS: [{"name": "Top 1", "value": "a", "threshold": 1}]}, 'metric name "Top 1"'),
     Case("metric-name-taken", {METRICS: [{"name": "golden", "value": "a", "threshold": 1}]}, "belongs to the operator"),

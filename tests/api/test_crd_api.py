@@ -97,7 +97,7 @@ def test_defaults_are_filled_in_by_the_server(releases: Releases) -> None:
         "errorRate": {"maxIncrease": 0.005, "maxRelativeIncrease": 0.1},
         "latency": {"maxIncrease": 0.005, "maxRelativeIncrease": 0.5},
         "metrics": [],
-        "golden": {"enabled": True, "interval": "60s"},
+        "golden": {"enabled": True, "interval": "60s", "compare": []},
     }
     assert spec["rollout"]["bake"] == {"duration": "1h", "holdback": 1, "mirror": 0}
     assert spec["serving"]["triton"]["maxBatchSize"] == 8

@@ -11,6 +11,7 @@ from modelrelease.adapters.triton import GoldenAnswers
 from modelrelease.domain.counts import Arm, Evidence
 from modelrelease.domain.observed import GatewayFacts, Meta, ProbeResult, Protocol, Record, Unknown
 from modelrelease.domain.plan import Window
+from modelrelease.domain.policy import OutputComparison
 from modelrelease.domain.spec import Spec
 
 from tests.fakes.evidence import HEALTHY, Served, evidence, right_answers, share
@@ -31,7 +32,14 @@ class Outside:
         return ProbeResult(revision=record.revision, ready=self.ready)
 
     async def ask(
-        self, *, meta: Meta, model: str, candidate: Record, stable: Record | None, now: datetime
+        self,
+        *,
+        meta: Meta,
+        model: str,
+        candidate: Record,
+        stable: Record | None,
+        compare: tuple[OutputComparison, ...],
+        now: datetime,
     ) -> GoldenAnswers:
         self.questions.append(f"golden {candidate.revision}")
         return right_answers(candidate, stable, now)

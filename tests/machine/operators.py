@@ -14,6 +14,7 @@ from modelrelease.domain import codec, naming
 from modelrelease.domain.counts import Arm, Evidence
 from modelrelease.domain.observed import GatewayFacts, Meta, ProbeResult, Protocol, Record, Unknown
 from modelrelease.domain.plan import Window
+from modelrelease.domain.policy import OutputComparison
 from modelrelease.domain.problem import Problem
 from modelrelease.domain.spec import Spec
 from modelrelease.render import RenderConfig
@@ -173,7 +174,14 @@ class Operator:
         return self.outside.gateway
 
     async def ask(
-        self, *, meta: Meta, model: str, candidate: Record, stable: Record | None, now: datetime
+        self,
+        *,
+        meta: Meta,
+        model: str,
+        candidate: Record,
+        stable: Record | None,
+        compare: tuple[OutputComparison, ...],
+        now: datetime,
     ) -> GoldenAnswers:
         return right_answers(candidate, stable, now)
 

@@ -11,6 +11,7 @@ import pytest
 from modelrelease.adapters.triton import GoldenAnswers
 from modelrelease.domain.counts import GoldenCheck
 from modelrelease.domain.observed import BuildResult, Contract, Meta, Record
+from modelrelease.domain.policy import OutputComparison
 from modelrelease.domain.status import Artifact
 from modelrelease.runtime.golden import GoldenWatch
 
@@ -36,7 +37,14 @@ class Model:
     error: Exception | None = None
 
     async def ask(
-        self, *, meta: Meta, model: str, candidate: Record, stable: Record | None, now: datetime
+        self,
+        *,
+        meta: Meta,
+        model: str,
+        candidate: Record,
+        stable: Record | None,
+        compare: tuple[OutputComparison, ...],
+        now: datetime,
     ) -> GoldenAnswers:
         self.asked.append(f"{meta.name} {candidate.revision}")
         self.under_way += 1
@@ -64,6 +72,7 @@ class Bench:
             model="m",
             candidate=record(revision),
             stable=record("r0"),
+            compare=(),
             due=due,
             now=NOW + timedelta(seconds=at),
         )

@@ -26,6 +26,9 @@ NUMBERS: Mapping[str, tuple[float, float]] = {
     "spec.rollout.analysis.minRequests": (1, 10000000),
     "spec.rollout.analysis.badRequestBudget": (1, 10000000),
     "spec.rollout.analysis.metrics[].threshold": (-9007199254740991, 9007199254740991),
+    "spec.rollout.analysis.golden.compare[].tolerance.absolute": (0, 1000000000),
+    "spec.rollout.analysis.golden.compare[].tolerance.relative": (0, 1000),
+    "spec.rollout.analysis.golden.compare[].top.k": (1, 1000),
     "spec.rollout.bake.holdback": (0, 5),
     "spec.rollout.bake.mirror": (0, 100),
     "spec.rollout.revisionHistoryLimit": (1, 50),
@@ -43,6 +46,7 @@ LENGTHS: Mapping[str, tuple[int, int]] = {
     "spec.traffic.gateway.grpc.hostnames": (1, 16),
     "spec.rollout.steps": (1, 20),
     "spec.rollout.analysis.metrics": (0, 16),
+    "spec.rollout.analysis.golden.compare": (0, 16),
 }
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "spec.build.evaluation.gates[].against": ("Source", "Stable"),

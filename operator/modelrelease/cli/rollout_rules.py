@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from modelrelease.cli import queries
 from modelrelease.domain.codec import format_duration
-from modelrelease.domain.policy import Analysis, CustomMetric, Rollout, Step
+from modelrelease.domain.policy import Analysis, CustomMetric, OutputComparison, Rollout, Step
 
 _DAY = 86400.0
 _METRIC = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -54,6 +54,7 @@ def _analysis(where: str, analysis: Analysis) -> Iterator[str]:
     yield from _duration(f"{where}.minDuration", analysis.min_duration, low=1, high=_DAY)
     yield from _duration(f"{where}.stepDeadline", analysis.step_deadline, low=2, high=30 * _DAY)
     yield from _duration(f"{where}.golden.interval", analysis.golden.interval, low=1, high=_DAY)
+    yield from _comparisons(f"{where}.golden.compare", analysis.golden.compare)
     yield from _longer(f"{where}.stepDeadline", analysis.step_deadline, "interval", analysis.interval)
     least = analysis.warmup + analysis.min_duration
     yield from _longer(f"{where}.stepDeadline", analysis.step_deadline, "warmup and minDuration together", least)
@@ -67,6 +68,21 @@ def _analysis(where: str, analysis: Analysis) -> Iterator[str]:
         yield from _metric(f"{where}.metrics[{index}]", metric)
         if metric.name in [earlier.name for earlier in analysis.metrics[:index]]:
             yield f"{where}.metrics[{index}].name: {metric.name} is the name of another metric: rename one"
+
+
+def _comparisons(where: str, rules: tuple[OutputComparison, ...]) -> Iterator[str]:
+    for index, rule in enumerate(rules):
+        here = f"{where}[{index}]"
+        if rule.output in [earlier.output for earlier in rules[:index]]:
+            yield f"{here}.output: {rule.output} is compared already: write one comparison for each output"
+        if sum(way is not None for way in (rule.tolerance, rule.top, rule.cosine)) != 1:
+            yield f"{here}: needs exactly one of tolerance, top and cosine"
+        if rule.tolerance is not None and not max(rule.tolerance.absolute, rule.tolerance.relative) > 0:
+            yield f"{here}.tolerance: allows nothing at all: write absolute: 0.01, or relative: 0.01"
+        shares = (("top.overlap", rule.top.overlap if rule.top else None), ("cosine", rule.cosine))
+        for name, share in shares:
+            if share is not None and not 0 < share <= 1:
+                yield f"{here}.{name}: {share:g} is not above 0, up to 1: write 0.9"
 
 
 def _metric(where: str, metric: CustomMetric) -> Iterator[str]:

@@ -100,8 +100,10 @@ class GoldenComparison:
     """Candidate's and stable's answers to the candidate's golden requests, which both got: numbers for people.
 
     `largest` and `mean` are absolute differences over all numbers of all outputs. `choices` counts
-    the rows of outputs that choose among several values (top-1), `changed` those where they choose
-    another one.
+    the rows of outputs that choose among several values (top-1) or have a comparison of their own, `changed`
+    those where they choose another one or do not agree. `signs` are numbers for the test of pairs: for each
+    labelled input, in the order of the set, 1 where the candidate's answer is the worse one, -1 where it is
+    the better one. None has any where the labels can't be trusted to be new to both.
     """
 
     candidate: str  # revision
@@ -112,6 +114,7 @@ class GoldenComparison:
     mean: float
     choices: int = 0
     changed: int = 0
+    signs: tuple[int, ...] = ()
     message: str = ""
 
 

@@ -94,11 +94,41 @@ class CustomMetric:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """Each number may be off by `absolute`, and by `relative` times what is expected, on top of that."""
+
+    absolute: float = 0.0
+    relative: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Top:
+    """Of the `k` largest numbers of a row a share of at least `overlap` must be the same ones, in any order."""
+
+    k: int
+    overlap: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputComparison:
+    """When two answers of an output agree. Exactly one of the ways is set; `cosine` is the least one of a row."""
+
+    output: str
+    tolerance: Tolerance | None = None
+    top: Top | None = None
+    cosine: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Golden:
-    """The prober: the artifact's golden requests, sent to both slots' pods on a schedule."""
+    """The prober: the artifact's golden requests, sent to both slots' pods on a schedule.
+
+    Outputs that `compare` does not name agree within the tolerance that the artifact's golden set carries.
+    """
 
     enabled: bool = True
     interval: float = seconds(60.0)
+    compare: tuple[OutputComparison, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

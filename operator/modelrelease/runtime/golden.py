@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from modelrelease.adapters.triton import GoldenAnswers
 from modelrelease.domain.observed import Meta, Record
+from modelrelease.domain.policy import OutputComparison
 from modelrelease.runtime.store import Key
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,14 @@ class Asks(Protocol):
     """Runs golden requests."""
 
     async def ask(
-        self, *, meta: Meta, model: str, candidate: Record, stable: Record | None, now: datetime
+        self,
+        *,
+        meta: Meta,
+        model: str,
+        candidate: Record,
+        stable: Record | None,
+        compare: tuple[OutputComparison, ...],
+        now: datetime,
     ) -> GoldenAnswers:
         """Return what one run found; never raises."""
 
@@ -55,11 +65,19 @@ class GoldenWatch:
         self._releases: dict[Key, _Release] = {}
 
     async def latest(
-        self, *, meta: Meta, model: str, candidate: Record, stable: Record | None, due: bool, now: datetime
+        self,
+        *,
+        meta: Meta,
+        model: str,
+        candidate: Record,
+        stable: Record | None,
+        compare: tuple[OutputComparison, ...],
+        due: bool,
+        now: datetime,
     ) -> GoldenAnswers:
         """Return the newest answers of these two revisions, after a new run where one is `due`.
 
-        No checks at all where nothing is known yet.
+        `compare` is how the next run compares answers. No checks at all where nothing is known yet.
         """
         key = (meta.namespace, meta.name)
         revisions = (candidate.revision, stable.revision if stable else None)
@@ -68,7 +86,10 @@ class GoldenWatch:
             self.forget(key)
             known = self._releases[key] = _Release(revisions=revisions)
         if due and known.run is None:
-            known.run = asyncio.create_task(self._run(meta, model, candidate, stable, now))
+            ask = partial(
+                self._prober.ask, meta=meta, model=model, candidate=candidate, stable=stable, compare=compare, now=now
+            )
+            known.run = asyncio.create_task(self._run(ask))
         if known.run is not None:
             await asyncio.wait({known.run}, timeout=self._patience)
             self._take(known)
@@ -87,11 +108,9 @@ class GoldenWatch:
             self.forget(key)
         await asyncio.gather(*runs, return_exceptions=True)
 
-    async def _run(
-        self, meta: Meta, model: str, candidate: Record, stable: Record | None, now: datetime
-    ) -> GoldenAnswers:
+    async def _run(self, ask: Callable[[], Awaitable[GoldenAnswers]]) -> GoldenAnswers:
         async with self._turns:
-            return await self._prober.ask(meta=meta, model=model, candidate=candidate, stable=stable, now=now)
+            return await ask()
 
     def _take(self, known: _Release) -> None:
         run = known.run

@@ -161,6 +161,7 @@ class Observer:
             model=spec.model.name,
             candidate=candidate,
             stable=observed.records.get(status.stable.revision) if status.stable else None,
+            compare=spec.rollout.analysis.golden.compare,
             due=window.golden,
             now=window.end,
         )

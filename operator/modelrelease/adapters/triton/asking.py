@@ -11,6 +11,7 @@ from modelrelease.adapters.triton.answers import Answer, BadAnswer, Fault, read
 from modelrelease.adapters.triton.connection import said, too_slow, transport, unreachable
 from modelrelease.adapters.triton.differences import wrong
 from modelrelease.adapters.triton.golden_set import GoldenRequest
+from modelrelease.adapters.triton.rules import Rules
 from modelrelease.adapters.triton.served import check, dims
 from modelrelease.adapters.triton.trouble import Trouble
 from modelrelease.domain.observed import Contract
@@ -36,8 +37,8 @@ class Asker:
     contract: Contract
     deadline: float  # of each call
 
-    async def ask(self, request: GoldenRequest, *, tolerance: float | None) -> Outcome:
-        """Ask one request; once more if something is wrong. `tolerance` None takes any numbers.
+    async def ask(self, request: GoldenRequest, *, rules: Rules | None) -> Outcome:
+        """Ask one request; once more if something is wrong. Without `rules` any numbers will do.
 
         A model that answers others meanwhile does not hang: it has too much to do.
 
@@ -45,11 +46,11 @@ class Asker:
             Trouble: the pod can't be reached or is busy, which says nothing of the model.
 
         """
-        first = await self._try(request, tolerance)
+        first = await self._try(request, rules)
         if first.fault is None:
             return first
         before = await self._answered() if first.fault is Fault.SILENT else 0
-        second = await self._try(request, tolerance)
+        second = await self._try(request, rules)
         if first.fault is second.fault is Fault.SILENT and await self._answered() > before:
             message = f"Triton at {self.address} answers others, and not within {self.deadline:g} s: it is overloaded"
             raise Trouble(reason="TritonOverloaded", message=message, waiting=True)
@@ -105,7 +106,7 @@ class Asker:
     def _unreachable(self, error: Any) -> Trouble:
         return unreachable(error, address=self.address, deadline=self.deadline, waiting=True)
 
-    async def _try(self, request: GoldenRequest, tolerance: float | None) -> Outcome:
+    async def _try(self, request: GoldenRequest, rules: Rules | None) -> Outcome:
         started = time.perf_counter()
         answer: Answer | None = None
         try:
@@ -115,7 +116,7 @@ class Asker:
             answer = {
                 tensor.name: read(result, tensor, shape=dims(tensor, lead=lead)) for tensor in self.contract.outputs
             }
-            _agrees(answer, request, tolerance)
+            _agrees(answer, request, rules)
         except BadAnswer as bad:
             return Outcome(seconds=time.perf_counter() - started, answer=answer, fault=bad.fault, message=str(bad))
         return Outcome(seconds=seconds, answer=answer)
@@ -139,8 +140,8 @@ class Asker:
             raise BadAnswer(Fault.ERROR, f"Triton answers {said(error)!r}") from None
 
 
-def _agrees(answer: Answer, request: GoldenRequest, tolerance: float | None) -> None:
-    if tolerance is None:
+def _agrees(answer: Answer, request: GoldenRequest, rules: Rules | None) -> None:
+    if rules is None:
         return
-    if (difference := wrong(answer, request.expected, tolerance=tolerance)) is not None:
+    if (difference := wrong(answer, request.expected, rules=rules)) is not None:
         raise BadAnswer(Fault.WRONG, difference)

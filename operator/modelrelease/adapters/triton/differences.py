@@ -10,29 +10,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelrelease.adapters.triton.answers import Answer
+from modelrelease.adapters.triton.rules import Rules, apart
 from modelrelease.domain.counts import GoldenComparison
 
 
-def wrong(answer: Answer, expected: Answer, *, tolerance: float) -> str | None:
+def wrong(answer: Answer, expected: Answer, *, rules: Rules) -> str | None:
     """Return how an answer differs from the expected one by more than is allowed, None where it does not.
 
-    Numbers may be off by `tolerance`, absolutely; anything else is the same or wrong. Both have
-    the same outputs, of the same shapes.
+    Where no rule is declared numbers may be off by the set's tolerance, absolutely; anything else is the
+    same or wrong. Both have the same outputs, of the same shapes.
     """
     for name, wanted in expected.items():
         found = answer[name]
+        if (rule := rules.declared.get(name)) is not None:
+            rows, said = apart(rule, found, wanted)
+            if rows.any():
+                return f"output {name} {said} (in {np.count_nonzero(rows)} of {rows.size} rows)"
+            continue
         if not _numeric(wanted):
             if (count := int(np.count_nonzero(found != wanted))) > 0:
                 return f"{count} of the {wanted.size} values of output {name} are not the expected ones"
             continue
         off = _largest(found, wanted)
-        if off > tolerance:
-            return f"output {name} is off by {off:.3g}, and {tolerance:.3g} is allowed"
+        if off > rules.tolerance:
+            return f"output {name} is off by {off:.3g}, and {rules.tolerance:.3g} is allowed"
     return None
 
 
 def compare(
-    pairs: Sequence[tuple[Answer, Answer]], *, candidate: str, stable: str, rows: int, at: datetime
+    pairs: Sequence[tuple[Answer, Answer]],
+    *,
+    rules: Rules,
+    signs: tuple[int, ...],
+    candidate: str,
+    stable: str,
+    rows: int,
+    at: datetime,
 ) -> GoldenComparison:
     """Return how the candidate's answers differ from stable's; each pair is theirs to the same request, never none."""
     both = [(mine[name], theirs[name]) for mine, theirs in pairs for name in mine]
@@ -40,14 +53,18 @@ def compare(
     count = sum(mine.size for mine, _ in numbers)
     largest = max((_largest(mine, theirs) for mine, theirs in numbers), default=0.0)
     total = sum(float(np.abs(_floats(mine) - _floats(theirs)).sum()) for mine, theirs in numbers)
-    chosen = [_choices(mine) != _choices(theirs) for mine, theirs in both if _chooses(mine)]
+    chosen = [found for mine, theirs in pairs for name in mine for found in _changed(name, mine, theirs, rules)]
     choices, changed = sum(one.size for one in chosen), sum(int(one.sum()) for one in chosen)
     mean = total / count if count else 0.0
     said = f"candidate and stable, asked the same {rows} golden rows, "
     if numbers:
         said += f"differ by {largest:.3g} at most and {mean:.3g} on average"
     if choices:
-        said += f"{', and ' if numbers else ''}choose another value {changed} of {choices} times"
+        otherwise = "do not agree" if rules.declared else "choose another value"
+        said += f"{', and ' if numbers else ''}{otherwise} {changed} of {choices} times"
+    if signs:
+        worse, better = signs.count(1), signs.count(-1)
+        said += f"; of {len(signs)} labelled inputs the candidate answers {worse} worse and {better} better"
     return GoldenComparison(
         candidate=candidate,
         stable=stable,
@@ -57,8 +74,16 @@ def compare(
         mean=mean,
         choices=choices,
         changed=changed,
+        signs=signs,
         message=said,
     )
+
+
+def _changed(name: str, mine: Answer, theirs: Answer, rules: Rules) -> list[NDArray[Any]]:
+    """Return in which rows an output does not agree as declared, else chooses otherwise; nothing of other outputs."""
+    if (rule := rules.declared.get(name)) is not None:
+        return [apart(rule, mine[name], theirs[name])[0]]
+    return [_choices(mine[name]) != _choices(theirs[name])] if _chooses(mine[name]) else []
 
 
 def _numeric(value: NDArray[Any]) -> bool:

@@ -23,15 +23,30 @@ from modelrelease.adapters.triton.carried import carried
 from modelrelease.adapters.triton.connection import DEADLINE_SECONDS, channel, slot_address
 from modelrelease.adapters.triton.differences import compare
 from modelrelease.adapters.triton.golden_set import GoldenRequest, GoldenSet
+from modelrelease.adapters.triton.labels import signs
+from modelrelease.adapters.triton.rules import Rules, fitting, unfit
 from modelrelease.adapters.triton.trouble import Trouble
+from modelrelease.domain.analysis.golden import UNFIT
 from modelrelease.domain.counts import GoldenCheck, GoldenComparison
 from modelrelease.domain.observed import Meta, Record, Slot
+from modelrelease.domain.policy import OutputComparison
+from modelrelease.domain.problem import Problem
 
 # A run asks no more of a revision after this long: it is the model's time that is spent.
 MOST_SECONDS = 20.0
 _LARGEST_ANSWER = 64 * 1024 * 1024
 
-_Pairs = list[tuple[GoldenRequest, Answer]]
+# Labelled inputs that are judged; a set of rows of a few numbers can carry far more of them.
+_MOST_SIGNS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """A revision's check, its golden set if it could be asked any, and the answers that could be read."""
+
+    check: GoldenCheck
+    wanted: GoldenSet | None = None
+    answers: tuple[tuple[GoldenRequest, Answer], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,20 +66,37 @@ class GoldenProber:
     most: float = MOST_SECONDS
 
     async def ask(
-        self, *, meta: Meta, model: str, candidate: Record, stable: Record | None, now: datetime
+        self,
+        *,
+        meta: Meta,
+        model: str,
+        candidate: Record,
+        stable: Record | None,
+        compare: tuple[OutputComparison, ...],
+        now: datetime,
     ) -> GoldenAnswers:
         """Ask the candidate through the preview slot and stable through its own, both at once."""
-        mine = self._check(meta, model, candidate, Slot.PREVIEW, now)
+        misfits = (unfit(rule, candidate.result.contract) for rule in compare)
+        if (why := next((said for said in misfits if said is not None), None)) is not None:
+            problem = Problem(reason=UNFIT, message=why)
+            return GoldenAnswers(checks=(GoldenCheck(revision=candidate.revision, at=now, asked=0, problem=problem),))
+        mine = self._check(meta, model, candidate, Slot.PREVIEW, compare, now)
         if stable is None:
-            return GoldenAnswers(checks=((await mine)[0],))
-        (found, answers), (control, _) = await asyncio.gather(mine, self._check(meta, model, stable, Slot.STABLE, now))
-        compared = await self._compare(meta, model, candidate, stable, answers, now)
-        return GoldenAnswers(checks=(found, control), compared=compared)
+            return GoldenAnswers(checks=((await mine).check,))
+        found, control = await asyncio.gather(mine, self._check(meta, model, stable, Slot.STABLE, compare, now))
+        compared = await self._compare(meta, model, candidate, stable, found, control.wanted, compare, now)
+        return GoldenAnswers(checks=(found.check, control.check), compared=compared)
 
     async def _check(
-        self, meta: Meta, model: str, record: Record, slot: Slot, now: datetime
-    ) -> tuple[GoldenCheck, _Pairs]:
-        """Ask a revision its own golden requests; return its answers as well, those that could be read."""
+        self,
+        meta: Meta,
+        model: str,
+        record: Record,
+        slot: Slot,
+        compare: tuple[OutputComparison, ...],
+        now: datetime,
+    ) -> _Asked:
+        """Ask a revision its own golden requests."""
         try:
             async with self._asker(meta, model, record, slot) as asker:
                 config = await asker.config()
@@ -72,36 +104,54 @@ class GoldenProber:
                 if (changed := await asker.changed(max_batch_size=config.max_batch_size)) is not None:
                     count = len(wanted.requests)
                     check = GoldenCheck(revision=record.revision, at=now, asked=count, failed=count, message=changed)
-                    return check, []
-                outcomes = await self._outcomes(asker, wanted)
+                    return _Asked(check=check)
+                outcomes = await self._outcomes(asker, wanted, _rules(wanted, compare, record))
         except Trouble as trouble:
-            return GoldenCheck(revision=record.revision, at=now, asked=0, problem=trouble.problem), []
-        answers = [
+            return _Asked(check=GoldenCheck(revision=record.revision, at=now, asked=0, problem=trouble.problem))
+        answers = tuple(
             (request, one.answer)
             for request, one in zip(wanted.requests, outcomes, strict=False)
             if one.answer is not None
-        ]
-        return _summary(outcomes, revision=record.revision, at=now), answers
+        )
+        return _Asked(check=_summary(outcomes, revision=record.revision, at=now), wanted=wanted, answers=answers)
 
     async def _compare(
-        self, meta: Meta, model: str, candidate: Record, stable: Record, answers: _Pairs, now: datetime
+        self,
+        meta: Meta,
+        model: str,
+        candidate: Record,
+        stable: Record,
+        asked: _Asked,
+        control: GoldenSet | None,
+        declared: tuple[OutputComparison, ...],
+        now: datetime,
     ) -> GoldenComparison | None:
         """Ask stable what the candidate has answered; None where it can't be asked that, or does not answer."""
-        if not answers or candidate.result.contract != stable.result.contract:
+        if asked.wanted is None or candidate.result.contract != stable.result.contract:
             return None
-        pairs, rows = [], 0
+        both: list[tuple[GoldenRequest, Answer, Answer]] = []
+        started = time.perf_counter()
         try:
             async with self._asker(meta, model, stable, Slot.STABLE) as asker:
-                for request, mine in answers:
-                    theirs = await asker.ask(request, tolerance=None)
+                for request, mine in asked.answers:
+                    theirs = await asker.ask(request, rules=None)
                     if theirs.answer is not None:
-                        pairs.append((mine, theirs.answer))
-                        rows += request.rows
+                        both.append((request, mine, theirs.answer))
+                    if time.perf_counter() - started > self.most:
+                        break
         except Trouble:
             return None  # the check of stable tells
-        if not pairs:
+        if not both:
             return None
-        return compare(pairs, candidate=candidate.revision, stable=stable.revision, rows=rows, at=now)
+        return compare(
+            [(mine, theirs) for _, mine, theirs in both],
+            rules=_rules(asked.wanted, declared, candidate),
+            signs=_signs(both, asked.wanted, control, candidate),
+            candidate=candidate.revision,
+            stable=stable.revision,
+            rows=sum(request.rows for request, _, _ in both),
+            at=now,
+        )
 
     @asynccontextmanager
     async def _asker(self, meta: Meta, model: str, record: Record, slot: Slot) -> AsyncIterator[Asker]:
@@ -119,15 +169,42 @@ class GoldenProber:
                 deadline=self.deadline,
             )
 
-    async def _outcomes(self, asker: Asker, wanted: GoldenSet) -> list[Outcome]:
+    async def _outcomes(self, asker: Asker, wanted: GoldenSet, rules: Rules) -> list[Outcome]:
         """Ask the requests one by one, until one hangs or the time is over."""
         outcomes: list[Outcome] = []
         started = time.perf_counter()
         for request in wanted.requests:
-            outcomes.append(await asker.ask(request, tolerance=wanted.tolerance))
+            outcomes.append(await asker.ask(request, rules=rules))
             if outcomes[-1].fault is Fault.SILENT or time.perf_counter() - started > self.most:
                 break
         return outcomes
+
+
+def _rules(wanted: GoldenSet, declared: tuple[OutputComparison, ...], record: Record) -> Rules:
+    return Rules(tolerance=wanted.tolerance, declared=fitting(declared, record.result.contract))
+
+
+def _signs(
+    both: Sequence[tuple[GoldenRequest, Answer, Answer]],
+    wanted: GoldenSet,
+    control: GoldenSet | None,
+    candidate: Record,
+) -> tuple[int, ...]:
+    """Return which answers to labelled inputs are the better ones, nothing unless both were tested on the same rows.
+
+    Of other rows one of the two may have been trained on some: it would look better than it is.
+    """
+    labelled = wanted.labelled
+    if labelled is None or control is None or control.labelled != labelled:
+        return ()
+    output = candidate.result.contract.outputs[0].name
+    found = [
+        sign
+        for request, mine, theirs in both
+        if request.labels is not None
+        for sign in signs(mine[output], theirs[output], request.labels, kind=labelled.kind, tolerance=wanted.tolerance)
+    ]
+    return tuple(found[:_MOST_SIGNS])
 
 
 def _summary(outcomes: Sequence[Outcome], *, revision: str, at: datetime) -> GoldenCheck:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelrelease.adapters.triton.answers import FLOATS, Answer
+from modelrelease.adapters.triton.labels import IGNORED, Kind
 from modelrelease.adapters.triton.served import dims, fits, told
 from modelrelease.domain.observed import Contract, Tensor
 
@@ -45,15 +46,28 @@ _KINDS: Mapping[str, type[Any]] = {
     "BYTES": np.object_,
 }
 _SHOWN = 40
+_LONGEST_SPLIT = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenRequest:
-    """Inputs by name as they are sent, and the outputs that are expected; floating-point ones as float64."""
+    """Inputs by name as they are sent, and the outputs that are expected; floating-point ones as float64.
+
+    `labels` is what the first output should be, in its shape; of classes in its shape without the last axis.
+    """
 
     rows: int
     inputs: Answer
     expected: Answer
+    labels: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """What the labels of a set are, and the test rows that they are of: equal ones have an equal `split`."""
+
+    kind: Kind
+    split: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +77,7 @@ class GoldenSet:
     requests: tuple[GoldenRequest, ...]
     tolerance: float
     left_out: int
+    labelled: Labelled | None = None
 
 
 class Malformed(Exception):  # noqa: N818 - told as a problem, never leaves this package
@@ -85,8 +100,19 @@ def parse(text: str, *, contract: Contract) -> GoldenSet:
     cases = raw["requests"]
     if not isinstance(cases, list) or len(cases) > MOST_REQUESTS:
         _wrong("requests", cases, f"a list of at most {MOST_REQUESTS}")
-    requests = tuple(_request(case, f"requests[{place}]", contract) for place, case in enumerate(cases))
-    return GoldenSet(requests=requests, tolerance=float(tolerance), left_out=left_out)
+    labelled = _labelled(raw["labels"]) if raw.get("labels") is not None else None
+    requests = tuple(_request(case, f"requests[{place}]", contract, labelled) for place, case in enumerate(cases))
+    return GoldenSet(requests=requests, tolerance=float(tolerance), left_out=left_out, labelled=labelled)
+
+
+def _labelled(raw: Any) -> Labelled:
+    fields = _fields(raw, "labels", "kind", "split")
+    kind, split = fields["kind"], fields["split"]
+    if kind not in [*Kind]:
+        _wrong("labels.kind", kind, " or ".join(Kind))
+    if not isinstance(split, str) or not 0 < len(split) <= _LONGEST_SPLIT:
+        _wrong("labels.split", split, f"a text of 1 to {_LONGEST_SPLIT} characters")
+    return Labelled(kind=Kind(kind), split=split)
 
 
 def _document(text: str) -> Any:
@@ -109,7 +135,7 @@ def _no_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number")
 
 
-def _request(case: Any, where: str, contract: Contract) -> GoldenRequest:
+def _request(case: Any, where: str, contract: Contract, labelled: Labelled | None) -> GoldenRequest:
     parts = _fields(case, where, "request", "response")
     asked = _fields(parts["request"], f"{where}.request", "inputs")["inputs"]
     answer = _fields(parts["response"], f"{where}.response", "outputs")["outputs"]
@@ -121,7 +147,24 @@ def _request(case: Any, where: str, contract: Contract) -> GoldenRequest:
     for tensor in contract.outputs:
         if tensor.datatype in FLOATS:
             expected[tensor.name] = expected[tensor.name].astype(np.float64)
-    return GoldenRequest(rows=rows.pop(), inputs=inputs, expected=expected)
+    labels = None
+    if labelled is not None and contract.batchable:
+        raw = _fields(case, where, "labels")["labels"]
+        labels = _labels(raw, f"{where}.labels", labelled.kind, expected[contract.outputs[0].name])
+    return GoldenRequest(rows=rows.pop(), inputs=inputs, expected=expected, labels=labels)
+
+
+def _labels(raw: Any, where: str, kind: Kind, answer: NDArray[Any]) -> NDArray[Any]:
+    """Return the labels of one request, which fit its first output."""
+    shape = answer.shape if kind is Kind.VALUE else answer.shape[:-1]
+    size, width = math.prod(shape), answer.shape[-1]
+    if answer.dtype.kind not in "iuf":
+        raise Malformed(f"{where} is of an output that is no numbers")
+    if not isinstance(raw, list) or len(raw) != size or not all(_number(label) for label in raw):
+        _wrong(where, raw, f"a flat list of {size} numbers")
+    if kind is Kind.CLASS and not all(type(label) is int and (label == IGNORED or 0 <= label < width) for label in raw):
+        _wrong(where, raw, f"whole numbers from 0 to {width - 1}")
+    return np.array(raw, dtype=np.float64).reshape(shape)
 
 
 def _tensors(found: Any, where: str, wanted: tuple[Tensor, ...], contract: Contract) -> Answer:

@@ -8,6 +8,7 @@ from modelrelease.domain.analysis import budget, drift, paired, split
 from modelrelease.domain.analysis.exposure import Exposure
 from modelrelease.domain.analysis.lanes import Lanes
 from modelrelease.domain.analysis.pack import Carried
+from modelrelease.domain.analysis.paired import Paired
 from modelrelease.domain.analysis.verdicts import number, percent
 from modelrelease.domain.counts import Evidence
 from modelrelease.domain.policy import Analysis
@@ -62,9 +63,8 @@ def divided(carried: Carried, evidence: Evidence, exposure: Exposure) -> Verdict
     )
 
 
-def answers(carried: Carried, *, failed: bool, accepted: float) -> Verdict | None:
+def answers(known: Paired, *, failed: bool, accepted: float) -> Verdict | None:
     """Return the verdict on pairs of answers, None where there are none. Alone it never keeps a release waiting."""
-    known = carried.paired
     if known.count <= 0:
         return None
     proven = known.favour >= math.log(accepted)

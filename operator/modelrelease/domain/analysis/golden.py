@@ -10,12 +10,14 @@ from modelrelease.domain.counts import Evidence, GoldenCheck
 from modelrelease.domain.status import Verdict, VerdictValue
 
 METRIC = "golden"
+UNFIT = "GoldenCompareUnfit"  # why nobody was asked, where the spec declares comparisons that the model can't meet
 
 
 def golden(evidence: Evidence) -> Verdict | None:
     """Return the verdict on the last golden checks; None where none was made.
 
     Where the candidate could not be asked the verdict is advisory and says why: nothing is known of the model.
+    A comparison that was declared and can't be made is an Error: somebody counts on it.
     The candidate's check comes first in the evidence, stable's after it. Where stable fails too, the
     golden set is out of date or something both need is broken: an Error, which blames nobody.
     """
@@ -52,6 +54,8 @@ def _unasked(check: GoldenCheck) -> Verdict | None:
     if check.problem is None:
         return None
     said = f"no golden request was asked of the candidate: {check.problem.message}"
+    if check.problem.reason == UNFIT:
+        return Verdict(metric=METRIC, verdict=VerdictValue.ERROR, message=said)
     return Verdict(metric=METRIC, verdict=VerdictValue.INCONCLUSIVE, message=said, advisory=True)
 
 

@@ -10,6 +10,7 @@ Inputs must come in random order and never twice: a golden set that is asked aga
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from modelrelease.domain.counts import Pairs
@@ -49,6 +50,28 @@ def fold(state: Paired, pairs: Pairs) -> Paired:
         better=state.better + pairs.better,
         against=state.against + against,
         favour=state.favour + favour,
+    )
+
+
+def of_signs(signs: Iterable[int]) -> Paired:
+    """Return the state after pairs in a fixed order, one by one: 1 is a worse answer, -1 a better one.
+
+    All of it follows from the pairs, so that the same ones read again say the same, and no more.
+    """
+    state = Paired()
+    for sign in signs:
+        state = fold(state, Pairs(count=1.0, worse=float(sign > 0), better=float(sign < 0)))
+    return state
+
+
+def joined(one: Paired, other: Paired) -> Paired:
+    """Return what two samples that share no input say together: wealth of one test is put on the other."""
+    return Paired(
+        count=one.count + other.count,
+        worse=one.worse + other.worse,
+        better=one.better + other.better,
+        against=one.against + other.against,
+        favour=one.favour + other.favour,
     )
 
 

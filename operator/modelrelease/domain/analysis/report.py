@@ -15,6 +15,7 @@ from modelrelease.domain.analysis.kernel import Array
 from modelrelease.domain.analysis.lanes import Lanes
 from modelrelease.domain.analysis.metrics import PAIRS_WEIGHT, Metric
 from modelrelease.domain.analysis.pack import MIRRORED, Carried
+from modelrelease.domain.analysis.paired import joined, of_signs
 from modelrelease.domain.analysis.reading import Look
 from modelrelease.domain.analysis.values import values
 from modelrelease.domain.counts import Evidence
@@ -62,7 +63,9 @@ def report(
     their e-values, which is an e-value under any dependence, and the metric that has most of it is to blame.
     """
     against = _against(carried)
-    pairs = math.exp(min(carried.paired.against, _MOST_LOG))
+    # Live inputs add up in the state; the golden ones are a fixed sample that counts once, however often it is asked.
+    paired = joined(carried.paired, of_signs(evidence.compared.signs if evidence.compared else ()))
+    pairs = math.exp(min(paired.against, _MOST_LOG))
     shares = numpy.append(contract.weight[: len(known)] * against, PAIRS_WEIGHT * pairs)
     failed = int(numpy.argmax(shares)) if float(shares.sum()) >= 1.0 / contract.alpha else None
     amber = int(numpy.argmax(against)) if is_amber(carried) else None
@@ -93,7 +96,7 @@ def report(
     further = (
         extras.spent(policy, contract, carried, evidence),
         extras.divided(carried, evidence, exposure),
-        extras.answers(carried, failed=failed == len(known), accepted=1.0 / contract.beta),
+        extras.answers(paired, failed=failed == len(known), accepted=1.0 / contract.beta),
         extras.classes(carried),
         golden(evidence) if policy.golden.enabled else None,
     )
