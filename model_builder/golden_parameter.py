@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 from model_builder.errors import ArtifactCorrupt
@@ -25,12 +26,14 @@ def pack(golden: str) -> str:
     try:
         whole = json.loads(golden)
         requests = sorted(whole["requests"], key=_values)
-        tolerance = float(whole["absoluteTolerance"])
+        same: dict[str, Any] = {"absoluteTolerance": float(whole["absoluteTolerance"])}
+        if "labels" in whole:
+            same["labels"] = whole["labels"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactCorrupt(f"golden.json of the artifact is not readable ({error!r}): build it again") from error
-    value = _encode(requests=[], tolerance=tolerance, left_out=len(requests))
+    value = _encode(requests=[], same=same, left_out=len(requests))
     for count in range(1, min(len(requests), MOST_REQUESTS) + 1):
-        larger = _encode(requests=requests[:count], tolerance=tolerance, left_out=len(requests) - count)
+        larger = _encode(requests=requests[:count], same=same, left_out=len(requests) - count)
         if larger is None:
             break
         value = larger
@@ -38,9 +41,9 @@ def pack(golden: str) -> str:
     return value
 
 
-def _encode(*, requests: list[Any], tolerance: float, left_out: int) -> str | None:
-    """The value, or None where it is too large."""
-    envelope = {"schemaVersion": 1, "absoluteTolerance": tolerance, "leftOut": left_out, "requests": requests}
+def _encode(*, requests: list[Any], same: Mapping[str, Any], left_out: int) -> str | None:
+    """The value, or None where it is too large; `same` is what does not depend on how many requests fit."""
+    envelope = {"schemaVersion": 1, **same, "leftOut": left_out, "requests": requests}
     raw = json.dumps(envelope, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     if len(raw) > MOST_BYTES:
         return None
