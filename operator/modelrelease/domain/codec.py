@@ -11,15 +11,17 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Reader = Callable[[Any, str], Any]  # the JSON value and where it stands -> what it is; raises as `decode`
 
 _UNIT = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _PART = re.compile(r"(\d+)(h|ms|m|s)")
 
 
@@ -70,9 +72,31 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Field:
+    """How one field is read and written: what follows from its declaration alone."""
+
+    name: str
+    key: str
+    duration: bool
+    required: bool
+    read: Reader
+
+
 @cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+def _fields(cls: type) -> tuple[_Field, ...]:
+    """Return how the fields of a dataclass are read and written, found out once per class."""
+    hints = typing.get_type_hints(cls)
+    return tuple(
+        _Field(
+            name=field.name,
+            key=key(field),
+            duration=bool(field.metadata.get("duration")),
+            required=field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+            read=_duration if field.metadata.get("duration") else _reader(hints[field.name]),
+        )
+        for field in dataclasses.fields(cls)
+    )
 
 
 def decode(cls: type[T], value: object, path: str = "") -> T:
@@ -84,19 +108,16 @@ def decode(cls: type[T], value: object, path: str = "") -> T:
     """
     if not isinstance(value, Mapping):
         raise Malformed(f"{path or 'object'}: expected an object, got {value!r}")
-    hints = _hints(cls)  # type: ignore[arg-type] # a class is hashable
     found: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type] # T is a dataclass by contract
-        name = key(field)
-        where = f"{path}.{name}" if path else name
-        if value.get(name) is None:
-            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+    for field in _fields(cls):  # type: ignore[arg-type] # a class is hashable
+        raw = value.get(field.key)
+        where = f"{path}.{field.key}" if path else field.key
+        if raw is None:
+            if field.required:
                 raise Malformed(f"{where}: is required")
             continue
-        raw = value[name]
         try:
-            duration = field.metadata.get("duration")
-            found[field.name] = parse_duration(str(raw)) if duration else _decode(hints[field.name], raw, where)
+            found[field.name] = field.read(raw, where)
         except Malformed:
             raise
         except (TypeError, ValueError) as error:
@@ -104,37 +125,57 @@ def decode(cls: type[T], value: object, path: str = "") -> T:
     return cls(**found)
 
 
-def _decode(hint: Any, raw: Any, where: str) -> Any:
+def _reader(hint: Any) -> Reader:
+    """Return what reads a value of this type."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _decode(next(a for a in args if a is not type(None)), raw, where)
+        return _reader(next(a for a in args if a is not type(None)))
     if origin is tuple:
-        if not isinstance(raw, list):
-            raise Malformed(f"{where}: expected a list, got {raw!r}")
-        return tuple(_decode(args[0], item, f"{where}[{i}]") for i, item in enumerate(raw))
+        return partial(_list, _reader(args[0]))
     if origin is not None and issubclass(origin, Mapping):
-        if not isinstance(raw, Mapping):
-            raise Malformed(f"{where}: expected an object, got {raw!r}")
-        return dict(raw)
+        return _mapping
     if dataclasses.is_dataclass(hint):
-        return decode(hint, raw, where)  # type: ignore[arg-type] # a class, not an instance
+        return partial(decode, hint)  # type: ignore[arg-type] # a class, not an instance
     if hint is datetime:
-        return parse_time(_scalar(str, raw, where))
-    return _scalar(hint, raw, where)
-
-
-def _scalar(hint: Any, raw: Any, where: str) -> Any:
+        return _time
     if issubclass(hint, StrEnum):
-        return hint(raw)
+        return lambda raw, _where: hint(raw)
+    return partial(_scalar, hint)
+
+
+def _duration(raw: Any, _where: str) -> float:
+    return parse_duration(str(raw))
+
+
+def _time(raw: Any, where: str) -> datetime:
+    return parse_time(_scalar(str, raw, where))
+
+
+def _list(read: Reader, raw: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(raw, list):
+        raise Malformed(f"{where}: expected a list, got {raw!r}")
+    return tuple(read(item, f"{where}[{i}]") for i, item in enumerate(raw))
+
+
+def _mapping(raw: Any, where: str) -> dict[str, Any]:
+    if not isinstance(raw, Mapping):
+        raise Malformed(f"{where}: expected an object, got {raw!r}")
+    return dict(raw)
+
+
+def _scalar(hint: type, raw: Any, where: str) -> Any:
     if hint is float and isinstance(raw, int | float) and not isinstance(raw, bool):
         return float(raw)
     if hint in (str, int, bool) and type(raw) is hint:
         return raw
-    raise Malformed(f"{where}: expected {getattr(hint, '__name__', hint)}, got {raw!r}")
+    raise Malformed(f"{where}: expected {hint.__name__}, got {raw!r}")
 
 
 def encode(value: Any) -> Any:
     """Return the JSON of a dataclass; fields that are None or empty are left out."""
+    kind: type = type(value)
+    if kind in _PLAIN:
+        return value
     if isinstance(value, StrEnum):
         return str(value)
     if isinstance(value, datetime):
@@ -146,9 +187,9 @@ def encode(value: Any) -> Any:
     if not dataclasses.is_dataclass(value):
         return value
     out = {}
-    for field in dataclasses.fields(value):
+    for field in _fields(kind):
         item = getattr(value, field.name)
         if item is None or item == () or item == {}:
             continue
-        out[key(field)] = format_duration(item) if field.metadata.get("duration") else encode(item)
+        out[field.key] = format_duration(item) if field.duration else encode(item)
     return out

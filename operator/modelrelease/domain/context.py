@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from modelrelease.domain import naming
 from modelrelease.domain.observed import FLOOR_PPM, PPM, Observed, Record, Slot
@@ -44,7 +45,7 @@ class Context:
         """The release's spec."""
         return self.observed.spec
 
-    @property
+    @cached_property
     def target(self) -> str:
         """The revision that the spec asks for."""
         return naming.revision(self.spec)

@@ -14,6 +14,7 @@ history of slow noise errs towards more of it, and none makes none up.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy
 from numpy.typing import NDArray
@@ -117,6 +118,7 @@ def _whittle(power: Array, density: Array, repeats: float) -> Array:
     return numpy.asarray(-repeats * (numpy.log(density) + power / density).sum(axis=0))
 
 
+@cache
 def summed(span: int) -> float:
     """Return by how much episodes of `span` scrapes raise the variance of a sum of `HORIZON` scrapes."""
     keep = 1.0 - 1.0 / span
