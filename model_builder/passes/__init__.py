@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from model_builder.passes import distill, fastest, federated, finetune, float16, prune, quantize, train
+from model_builder.passes import distill, fastest, federated, finetune, float16, prune, quantize, train, tune
 from model_builder.passes.base import Pass
 
 REGISTRY: Mapping[str, Pass] = {
@@ -16,5 +16,6 @@ REGISTRY: Mapping[str, Pass] = {
         quantize.PASS,
         float16.PASS,
         fastest.PASS,
+        tune.PASS,
     )
 }
