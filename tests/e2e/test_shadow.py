@@ -94,7 +94,7 @@ def test_a_release_is_shadowed_and_probed_before_its_first_step_and_mirrored_bac
         assert [_target(digits, kind) for kind in ("httproutes", "grpcroutes")] == ["digits-stable"] * 2
         end = digits.settled()
     # A look writes nothing as long as it moves nothing: what the golden requests said is told at the end at the latest.
-    assert "0 of 5 golden requests went wrong on the candidate" in end.history[0].message, end.history[0]
+    assert "0 of 28 golden requests went wrong on the candidate" in end.history[0].message, end.history[0]
     assert end.stable is not None and end.stable.version == made["spec"]["model"]["version"], told(end)
     assert [_target(digits, kind) for kind in ("httproutes", "grpcroutes")] == [None] * 2, "no copies at rest"
     assert not failures(recorder)

@@ -65,7 +65,7 @@ def test_golden_requests_get_their_golden_answers(
     serving = {"maxBatchSize": 16, "revision": "r7", "dynamicBatching": {"maxQueueDelayMicroseconds": 500}}
     folder = serve(client, triton, artifact.uri, artifact.digest, model="golden", serving=serving)
     golden = json.loads((folder / "golden.json").read_text())
-    assert len(golden["requests"]) == 5
+    assert len(golden["requests"]) == 28
     carried = client.get_model_config("golden").config.parameters[PARAMETER].string_value
     assert carried == pack((folder / "golden.json").read_text())
     for case in golden["requests"]:
@@ -79,7 +79,7 @@ def test_golden_requests_get_their_golden_answers(
         assert numpy.abs(numpy.array(output["data"]) - expected["data"]).max() <= golden["absoluteTolerance"]
     # Warm-up is counted too: one row alone, and a full batch made of single requests.
     # An answer leaves before it is counted.
-    name, expected_total = "nv_inference_request_success", 5 + 5 + 1 + 16
+    name, expected_total = "nv_inference_request_success", 28 + 28 + 1 + 16
     eventually(lambda: counter(triton, name, "golden")[0] >= expected_total, what="every request is counted")
     total, line = counter(triton, name, "golden")
     assert total == expected_total
