@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from model_builder.data.base import IGNORED_LABEL, Dataset, Task
 from model_builder.decode import Range
 from model_builder.errors import BadSpec
-from model_builder.passes import students
+from model_builder.passes import hints, students
 from model_builder.passes.base import Context, Pass, Stage
 from model_builder.passes.fitting import Settings, fit
 from model_builder.passes.objective import (
@@ -42,6 +42,14 @@ class Parameters:
     hidden: Annotated[int, Range(1, 65_536), "units of the hidden layer of an Mlp"] = 64
     temperature: Annotated[float, Range(0.1, 100), "softens the teacher's answers; for classes"] = 2.0
     alpha: Annotated[float, Range(0, 1), "weight of the teacher's answers; the labels have the rest"] = 0.9
+    hidden_weight: Annotated[
+        float, Range(0, 1000), "weight of the distance between features within student and teacher; 0: not compared"
+    ] = 0.0
+    hidden_layers: Annotated[
+        tuple[str, ...],
+        Range(0, 64),
+        "layers that are compared: NAME or STUDENT=TEACHER; none: those that Narrow makes narrower",
+    ] = ()
     epochs: Annotated[int, Range(1, 2000), "passes over the training rows and the unlabelled ones"] = 20
     learning_rate: Annotated[float, Range(1e-7, 10), "peak learning rate of AdamW, then lowered along a cosine"] = 0.003
     batch_size: Annotated[int, Range(1, 8192), "rows per step"] = 32
@@ -57,6 +65,8 @@ def apply(*, network: nn.Module, parameters: Parameters, context: Context) -> nn
         BadSpec: the student does not fit the teacher or the rows.
         GateFailed: a training diverged.
     """
+    import torch
+
     data, teacher = context.data, network.eval()
     shape = students.plan(
         parameters.student, teacher=teacher, width=parameters.width, hidden=parameters.hidden, data=data
@@ -65,7 +75,9 @@ def apply(*, network: nn.Module, parameters: Parameters, context: Context) -> nn
     distilled = students.make(shape, teacher=teacher, mean=mean, scale=scale)
     _check(distilled, teacher=teacher, data=data, name=parameters.student)
     alone = copy.deepcopy(distilled)
-    objective = _objective(teacher, data=data, parameters=parameters)
+    compared = _compared(distilled, teacher=teacher, shape=shape, data=data, parameters=parameters)
+    learner = hints.attached(distilled, compared=compared) if compared else distilled
+    objective = _objective(teacher, compared=compared, data=data, parameters=parameters)
     settings = Settings(
         epochs=parameters.epochs,
         learning_rate=parameters.learning_rate,
@@ -77,9 +89,15 @@ def apply(*, network: nn.Module, parameters: Parameters, context: Context) -> nn
     longer = dataclasses.replace(settings, epochs=as_long, patience=as_long)
     trainings = {
         "alone": fit(alone, objective=supervised(data), settings=longer, context=context, label="student alone"),
-        "distilled": fit(distilled, objective=objective, settings=settings, context=context, label="distillation"),
+        "distilled": fit(learner, objective=objective, settings=settings, context=context, label="distillation"),
     }
     context.record.update({**shape, "training": trainings})
+    if compared:
+        rows = torch.from_numpy(data.validation.rows[: hints.ROWS])
+        with torch.no_grad():
+            _, _, distance = hints.answers_and_distance(learner, teacher=teacher, compared=compared, rows=rows)
+        layers = [[pair.student, pair.teacher] for pair in compared]
+        context.record["hidden"] = {"layers": layers, "distance": round(float(distance), 6)}
     return _better(distilled, alone=alone, teacher=teacher, context=context)
 
 
@@ -118,32 +136,51 @@ def _check(student: nn.Module, *, teacher: nn.Module, data: Dataset, name: str) 
         )
 
 
-def _objective(teacher: nn.Module, *, data: Dataset, parameters: Parameters) -> Objective:
+def _compared(
+    student: nn.Module, *, teacher: nn.Module, shape: Mapping[str, Any], data: Dataset, parameters: Parameters
+) -> tuple[hints.Pair, ...]:
+    """The layers whose features are compared; none where that is off."""
+    if parameters.hidden_weight:
+        return hints.pairs(parameters.hidden_layers, student=student, teacher=teacher, shape=shape, data=data)
+    if parameters.hidden_layers:
+        raise BadSpec("distill.hiddenLayers is set, but distill.hiddenWeight is 0: set it, or leave hiddenLayers out")
+    return ()
+
+
+def _objective(
+    teacher: nn.Module, *, compared: Sequence[hints.Pair], data: Dataset, parameters: Parameters
+) -> Objective:
     """`alpha` parts teacher and the rest labels, over the training rows and, without labels, the unlabelled ones.
 
     For classes the Kullback-Leibler divergence of softened answers, times the temperature's square, which keeps its
     gradient as large as that of the labels (Hinton et al. 2015, arXiv 1503.02531); for a regression the squared
-    distance from the teacher.
+    distance from the teacher. Where features are compared, their distance counts `hidden_weight` times.
     """
     import torch
 
     rows, labels = _pool(data)
     counted = judged(labels)
     counted[len(data.train.rows) :] = True
-    known = None if data.augmentation is not None else torch.cat(list(answered(teacher, rows=rows)))
+    fixed = data.augmentation is None and not compared
+    known = torch.cat(list(answered(teacher, rows=rows))) if fixed else None
     alpha, temperature = parameters.alpha, parameters.temperature
 
     def loss(network: nn.Module, batch: torch.Tensor, chance: torch.Generator) -> torch.Tensor:
         given = rows[batch]
         if data.augmentation is not None:
             given = data.augmentation.apply(given, generator=chance)
-        wanted = known[batch] if known is not None else torch.cat(list(answered(teacher, rows=given)))
-        outputs, own = network(given), labels[batch]
+        own, apart = labels[batch], torch.zeros(())
+        if compared:
+            outputs, wanted, apart = hints.answers_and_distance(network, teacher=teacher, compared=compared, rows=given)
+        else:
+            wanted = known[batch] if known is not None else torch.cat(list(answered(teacher, rows=given)))
+            outputs = network(given)
         soft = _distance(outputs, wanted, counted=counted[batch], task=data.task, temperature=temperature)
         labelled = judged(own)
         if data.task is Task.REGRESSION:
             outputs, own = outputs.reshape(own.shape)[labelled], own[labelled]
-        return alpha * soft + (1 - alpha) * loss_sum(outputs, own, task=data.task)
+        hidden = parameters.hidden_weight * apart * counted[batch].sum()
+        return alpha * soft + (1 - alpha) * loss_sum(outputs, own, task=data.task) + hidden
 
     constant = constant_loss(torch.from_numpy(data.train.labels), task=data.task)
     softened = 1.0 if data.task is Task.REGRESSION else max(1.0, temperature**2)
@@ -151,7 +188,7 @@ def _objective(teacher: nn.Module, *, data: Dataset, parameters: Parameters) -> 
         rows=len(rows),
         loss=loss,
         weight=lambda batch: float(counted[batch].sum()),
-        constant_loss=constant * softened,
+        constant_loss=constant * softened + parameters.hidden_weight,
     )
 
 
