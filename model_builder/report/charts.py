@@ -60,7 +60,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Dot:
-    """A named point; `weight` decides its area, 0 to 1."""
+    """A point, with a name or none; `weight` decides its area, 0 to 1."""
 
     name: str
     x: float
@@ -96,16 +96,16 @@ def lines(title: str, series: Sequence[Series], *, x: Axis, y: Axis, diagonal: b
 
 
 def dots(title: str, points: Sequence[Dot], *, x: Axis, y: Axis, diagonal: bool = False) -> Markup:
-    """Points with their names beside them."""
+    """Points, with a legend below for those that have a name: beside them, names of near points would overlap."""
     drawn = [_diagonal(x, y)] if diagonal else []
+    legend = []
     for index, dot in enumerate(points):
-        a, b, radius = _x(x, dot.x), _y(y, dot.y), 3 + 13 * math.sqrt(dot.weight)
         colour = _COLOURS[index % len(_COLOURS)] if dot.name else _COLOURS[0]
-        drawn.append(_circle(a, b, radius=radius, colour=colour, opacity=0.6))
-        right = a > (_LEFT + _WIDTH) / 2
-        beside = a + (-radius - 4 if right else radius + 4)
-        drawn.append(_text(beside, b + 4, dot.name, anchor="end" if right else "start"))
-    return _picture(title, joined(_axes(x, y), *drawn), height=_HEIGHT)
+        radius = 3 + 13 * math.sqrt(dot.weight)
+        drawn.append(_circle(_x(x, dot.x), _y(y, dot.y), radius=radius, colour=colour, opacity=0.6))
+        if dot.name:
+            legend.append((dot.name, colour, None))
+    return _picture(title, joined(_axes(x, y), *drawn, _legend(legend)), height=_HEIGHT + 18 * len(legend))
 
 
 def intervals(title: str, rows: Sequence[Interval], *, axis: Axis) -> Markup:

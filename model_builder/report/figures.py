@@ -116,8 +116,16 @@ def _trade_off(entries: Sequence[Mapping[str, Any]]) -> Markup:
     ]
     x = Axis.around("median time of one row, ms", [0.0, *(point.x for point in points)])
     y = Axis.around(quality, [point.y for point in points], margin=0.4)
+    if quality == "accuracy":
+        y = Axis(quality, *_within_shares([point.y for point in points]))
     picture = charts.dots("Size, time and quality", points, x=x, y=y)
     return _figure(picture, "Size (area), time and quality of each model, measured turn about in one process.")
+
+
+def _within_shares(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of an axis around shares: no room above 1 or below 0, and some where all values are the same."""
+    room = max(max(values) - min(values), 0.05)
+    return max(min(values) - room, _SHARE[0]), min(max(values) + room, _SHARE[1])
 
 
 def _attacks(curve: Sequence[Mapping[str, float]], *, clean: float) -> Markup:

@@ -13,23 +13,35 @@ from model_builder.report.markup import Child, Markup, element, joined
 #: Even if some text became markup after all, a browser would load and run nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #111; background: #fff; max-width: 70rem; margin: 2rem auto;
-  padding: 0 1rem; }
-h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; } h3 { margin-bottom: .3rem; }
+:root { color-scheme: light dark; --ink: #111; --paper: #fff; --quiet: #555; --line: #e5e5e5; --rule: #ccc;
+  --soft: #f5f5f5; --good: #eaf6f1; --bad: #fbeee5; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e6; --paper: #17191c; --quiet: #adadad; --line: #34383d; --rule: #4c5157; --soft: #24272c;
+    --good: #12332a; --bad: #402412; }
+  svg { background: #fff; padding: .3rem; border-radius: .2rem; box-sizing: border-box; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 70rem;
+  margin: 2rem auto; padding: 0 1rem; }
+h1 { margin-bottom: 0; overflow-wrap: anywhere; } h3 { margin-bottom: .3rem; }
+h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--rule); }
 table { border-collapse: collapse; margin: .7rem 0; } caption { text-align: left; font-weight: 600; }
-th, td { text-align: left; vertical-align: top; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid #e5e5e5;
-  overflow-wrap: anywhere; } th { white-space: nowrap; }
-code { font-size: .85em; overflow-wrap: anywhere; } pre { overflow-x: auto; background: #f5f5f5; padding: .6rem; }
+th, td { text-align: left; vertical-align: top; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid var(--line);
+  overflow-wrap: break-word; font-variant-numeric: tabular-nums; }
+th, .short { white-space: nowrap; } .long { min-width: 14rem; }
+code { font-size: .85em; overflow-wrap: anywhere; } td code { overflow-wrap: normal; }
+pre { overflow-x: auto; background: var(--soft); padding: .6rem; }
 .banner { padding: .6rem 1rem; border-left: .4rem solid; margin: 1rem 0; }
-.good { border-color: #009e73; background: #eaf6f1; } .bad { border-color: #d55e00; background: #fbeee5; }
+.good { border-color: #009e73; background: var(--good); } .bad { border-color: #d55e00; background: var(--bad); }
 .figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
-figure { margin: 0; max-width: 100%; } figure svg { max-width: 100%; height: auto; }
-figcaption { max-width: 28rem; color: #444; font-size: .9em; }
-.wide { overflow-x: auto; } .quiet { color: #555; }
-@media print { h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
+figure { margin: .7rem 0; min-width: 0; max-width: 100%; } figure svg { max-width: 100%; height: auto; }
+figcaption { max-width: 28rem; color: var(--quiet); font-size: .9em; }
+.wide { overflow-x: auto; } .quiet { color: var(--quiet); }
+@media print { body { font-size: 10.5px; margin: 0; max-width: none; } .wide { overflow: visible; }
+  .figures { display: block; } h2, h3, caption { break-after: avoid; } figure, tr { break-inside: avoid; } }
 """
 #: Records of a table, and characters of a list of numbers, that are written out.
 _LONGEST, _WORDS = 24, 400
+#: Characters of a cell that stay on one line.
+_SHORT = 20
 
 
 def render(artifact: Finished) -> str:
@@ -134,7 +146,7 @@ def _audits(audits: Mapping[str, Any]) -> Markup:
 def _audit(name: str, found: Mapping[str, Any]) -> Markup:
     return joined(
         element("h3", name),
-        element("p", words.phrase(found["parameters"]), class_="quiet"),
+        element("p", words.parameters(found["parameters"]), class_="quiet"),
         element("ul", *(element("li", message) for message in found["messages"])) if found["messages"] else None,
         element("div", *figures.of_audit(found["tables"]), class_="figures"),
         *(_anything(title, table) for title, table in found["tables"].items()),
@@ -174,7 +186,7 @@ def _making(told: Mapping[str, Any]) -> Markup:
     steps = [
         (
             step["pass"],
-            words.phrase(step["parameters"]),
+            words.parameters(step["parameters"]),
             words.number(step["seconds"]) if "seconds" in step else "",
             words.size(step["peakBytes"]) if "peakBytes" in step else "",
             "yes" if step["cached"] else "no",
@@ -224,7 +236,7 @@ def _section(title: str, *content: Child) -> Markup:
 
 def _table(heads: Iterable[Child], rows: Iterable[Iterable[Child]], *, caption: str | None = None) -> Markup | None:
     """A table; nothing for no rows."""
-    lines = [element("tr", *(element("td", _cell(cell)) for cell in row)) for row in rows]
+    lines = [element("tr", *(_data_cell(cell) for cell in row)) for row in rows]
     if not lines:
         return None
     top = element("thead", element("tr", *(element("th", head, scope="col") for head in heads)))
@@ -232,11 +244,19 @@ def _table(heads: Iterable[Child], rows: Iterable[Iterable[Child]], *, caption: 
     return element("div", element("table", above, top, element("tbody", *lines)), class_="wide")
 
 
+def _data_cell(value: Child) -> Markup:
+    """Numbers with their units, and what is as short, are not broken over lines."""
+    content = _cell(value)
+    if isinstance(content, Markup):
+        return element("td", content)
+    return element("td", content, class_="short" if len(str(content)) <= _SHORT else "long")
+
+
 def _cell(value: Child) -> Child:
     if isinstance(value, Markup):
         return value
     picture = figures.of_values("values", value)
-    text = words.phrase(value)
+    text = "" if value == "" else words.phrase(value)
     cut = isinstance(value, list) and len(text) > _WORDS
     return picture or (text[:_WORDS] + " ... (the manifest has all)" if cut else text)
 
@@ -247,7 +267,7 @@ def _pairs(values: Mapping[str, Any], *, caption: str | None = None) -> Markup |
         for name, value in values.items()
     ]
     above = element("caption", caption) if caption else None
-    return element("table", above, element("tbody", *lines)) if lines else None
+    return element("div", element("table", above, element("tbody", *lines)), class_="wide") if lines else None
 
 
 def _records(records: Sequence[Mapping[str, Any]], *, caption: str) -> Markup | None:
@@ -271,4 +291,7 @@ def _anything(title: str, value: Any) -> Markup | None:
         return _pairs(value, caption=title) if flat else joined(*inner)
     if isinstance(value, str) and "\n" in value:
         return joined(element("p", element("strong", title)), element("pre", value))
-    return element("p", f"{title}: ", _cell(value))
+    content = _cell(value)
+    if isinstance(content, Markup):
+        return element("figure", content, element("figcaption", title))
+    return element("p", f"{title}: ", content)

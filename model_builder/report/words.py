@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from model_builder.decode import camel
 from model_builder.metrics import METRICS, SOURCE_SUFFIX, STABLE_SUFFIX, Kind, kind_of
 
 #: Suffix of a metric's name -> the model that it belongs to.
@@ -67,8 +68,15 @@ def bounds(name: str, entry: Mapping[str, Any]) -> str:
     lower, upper = entry.get("lower"), entry.get("upper")
     if lower is None and upper is None:
         return ""
+    if lower is not None and upper is not None:
+        return f"{measured(name, lower)} to {measured(name, upper)}"
     told = [("at least", lower), ("at most", upper)]
     return ", ".join(f"{word} {measured(name, value)}" for word, value in told if value is not None)
+
+
+def parameters(values: Mapping[str, Any]) -> str:
+    """Parameters of a pass or an audit under the names that a spec has for them."""
+    return phrase({camel(name): value for name, value in values.items()})
 
 
 def phrase(value: object) -> str:
@@ -81,7 +89,7 @@ def phrase(value: object) -> str:
         return ", ".join(f"{key}: {phrase(inner)}" for key, inner in value.items()) or "-"
     if isinstance(value, list | tuple):
         return ", ".join(phrase(inner) for inner in value) or "-"
-    return str(value)
+    return str(value) or "-"
 
 
 def reference(uri: str) -> str:

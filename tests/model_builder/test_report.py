@@ -62,7 +62,7 @@ def test_the_page_tells_what_the_manifest_says(tmp_path: Path) -> None:
     for fact in (
         read(tmp_path / "a").digest,
         "accuracy is 0.9; the gate asks for 0.5",
-        "at least 0.606, at most 0.994",
+        "0.606 to 0.994",
         "2 KiB",
         "epochs: 2",
         "3 MiB",

@@ -41,7 +41,7 @@ def test_the_card_says_what_the_model_is_and_can(tmp_path: Path) -> None:
     found = rendered(tmp_path / "a")
     for fact in (
         read(tmp_path / "a").digest,
-        "at least 0.606, at most 0.994",
+        "0.606 to 0.994",
         "| `sizeBytes` | 2 KiB |  | 8 KiB |",
         "Pass: accuracy is 0.9; the gate asks for 0.5",
         "**No gate blocks it (1 held).**",
