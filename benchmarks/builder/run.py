@@ -43,7 +43,7 @@ def measure(*, rows: Sequence[str] | None, seeds: int, path: Path, tell: Callabl
         (row, seed)
         for row in wanted
         if row.missing() is None
-        for seed in range(seeds)
+        for seed in range(1 if row.once else seeds)
         if str(seed) not in known.get(row.name, {})
     ]
     with tempfile.TemporaryDirectory(prefix="builder-benchmark-") as name, contextlib.ExitStack() as stack:
