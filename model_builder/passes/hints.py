@@ -138,10 +138,11 @@ def attached(student: nn.Module, *, compared: Sequence[Pair]) -> nn.Module:
         def __init__(self) -> None:
             super().__init__()
             self.student = student
-            self.projections = nn.ModuleList(nn.Linear(*pair.sizes) for pair in compared)
-            for projection, pair in zip(self.projections, compared, strict=True):
+            projections = [nn.Linear(*pair.sizes) for pair in compared]
+            for projection, pair in zip(projections, compared, strict=True):
                 nn.init.zeros_(projection.weight)
                 projection.bias.data.copy_(pair.centre)  # so that learning starts at a distance of 1
+            self.projections = nn.ModuleList(projections)
 
         def forward(self, rows: Tensor) -> Tensor:
             answers: Tensor = self.student(rows)
