@@ -1,6 +1,7 @@
 """The artifact: which files it has, what its digest covers, and how it is checked. Standard library only.
 
     repository/<model>/config.pbtxt     a complete Triton configuration with default serving settings
+    repository/<model>/vocabulary.json  of a model for texts: the tokens in the order of their numbers
     repository/<model>/1/model.onnx     the model
     repository/<model>/1/model.py       runs the same model through Triton's python backend, where there is no other
     golden.json                         raw requests with the answers that the model gave when it was built
@@ -26,7 +27,7 @@ from model_builder.contract import canonical_json
 from model_builder.errors import ArtifactCorrupt, BadSpec
 
 MANIFEST, CONTRACT, GOLDEN, REPOSITORY = "manifest.json", "contract.json", "golden.json", "repository"
-SIGNATURE = "model.sig"
+SIGNATURE, VOCABULARY = "model.sig", "vocabulary.json"
 MODEL_VERSION = "1"
 _SEAL = "sealSha256"
 #: Part of the digest: two ways of hashing never give one name.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from model_builder import __version__, golden, graph, graph_file, identity, triton
 from model_builder import artifact as artifacts
 from model_builder.contract import Contract
+from model_builder.data.text import Tokens
 from model_builder.decode import encode
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ def write_repository(*, plan: Plan, final: Path, data: Dataset, tolerance: float
     for file in graph_file.files(final):
         shutil.copyfile(file, version / file.name)
     shutil.copyfile(Path(triton.__file__).with_name("triton_model.py"), version / "model.py")
+    if data.vocabulary:  # clients send numbers: without this list they could make none
+        words = Tokens(vocabulary=data.vocabulary, parameters=plan.spec.data.text)
+        (folder / artifacts.VOCABULARY).write_text(words.write(task=data.task))
     golden_file = out / artifacts.GOLDEN
     golden_file.write_text(golden.render(model=final, data=data, tolerance=tolerance))
     inputs, outputs, batchable = graph.interface(final)

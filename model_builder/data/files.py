@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_builder import remote
-from model_builder.data.parameters import Data
+from model_builder.data.parameters import VOCABULARY, Data
 from model_builder.data.prepare import prepare
 from model_builder.data.records import Records
+from model_builder.data.text import Tokens
 from model_builder.errors import BadData
 from model_builder.remote import archive
 
@@ -26,7 +27,7 @@ _READERS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "Images": ("images", "read", ()),
     "JsonLines": ("text", "read", (".jsonl", ".ndjson", ".json")),
 }
-_ROLE = {"all": "uri", "unlabelled": "unlabelled"}
+_ROLE = {"all": "uri", "unlabelled": "unlabelled", VOCABULARY: "text.vocabularyUri"}
 
 
 def check(data: Data, *, where: str) -> None:
@@ -37,15 +38,24 @@ def check(data: Data, *, where: str) -> None:
 
 def load(data: Data, *, workspace: Path) -> Dataset:
     """Fetch into the workspace, read, clean, split."""
-    parts = {name: _read(name, uri, data=data, workspace=workspace) for name, uri in data.uris.items()}
-    return prepare(parts, data=data)
+    uris = data.uris
+    given = uris.pop(VOCABULARY, None)
+    parts = {name: _read(name, uri, data=data, workspace=workspace) for name, uri in uris.items()}
+    if given is None:
+        return prepare(parts, data=data)
+    path = _fetch(VOCABULARY, given, data=data, folder=workspace / "data" / VOCABULARY)
+    return prepare(parts, data=data, known=Tokens.read(path, name=given, parameters=data.text))
+
+
+def _fetch(part: str, uri: str, *, data: Data, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    where = f"spec.data.{_ROLE.get(part, f'splits.{part}')}"
+    return remote.fetch(uri, to=folder / "fetched", limit=data.max_bytes, where=where)
 
 
 def _read(part: str, uri: str, *, data: Data, workspace: Path) -> Records:
-    where = f"spec.data.{_ROLE.get(part, f'splits.{part}')}"
     folder = workspace / "data" / part
-    folder.mkdir(parents=True, exist_ok=True)
-    path = remote.fetch(uri, to=folder / "fetched", limit=data.max_bytes, where=where)
+    path = _fetch(part, uri, data=data, folder=folder)
     module, function, suffixes = _READERS[data.format]
     read: Callable[..., Records] = getattr(importlib.import_module(f"model_builder.data.{module}"), function)
     if not suffixes and path.is_file() and uri.endswith(archive.SUFFIXES):

@@ -10,6 +10,8 @@ from model_builder.data.base import Task
 from model_builder.decode import Pattern, Range, camel, suggest
 from model_builder.errors import BadSpec
 
+#: The part of a data set that has no rows.
+VOCABULARY = "vocabulary"
 Format = Literal["Builtin", "Arrays", "Csv", "Parquet", "Images", "JsonLines"]
 
 
@@ -46,6 +48,8 @@ class Text:
     length: Annotated[int, Range(1, 4096), "tokens per row; longer texts are cut, shorter ones padded"] = 64
     vocabulary: Annotated[int, Range(3, 1_000_000), "largest number of different tokens"] = 20_000
     lowercase: bool = True
+    #: The vocabulary.json of an earlier artifact, for weights that have learned its numbers; none is learned then.
+    vocabulary_uri: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,8 @@ class Data:
 
     @property
     def uris(self) -> dict[str, str]:
-        """Name of a split (or `all`, or `unlabelled`) -> URI."""
-        given = {"all": self.uri, "unlabelled": self.unlabelled}
+        """Name of a split (or `all`, `unlabelled` or `vocabulary`) -> URI."""
+        given = {"all": self.uri, "unlabelled": self.unlabelled, VOCABULARY: self.text.vocabulary_uri}
         if self.splits is not None:
             given |= {"train": self.splits.train, "validation": self.splits.validation, "test": self.splits.test}
         return {name: uri for name, uri in given.items() if uri is not None}
@@ -125,6 +129,8 @@ def check(data: Data, *, builtin: tuple[str, ...], where: str = "spec.data") -> 
         raise BadSpec(f"{where}.task is {data.task}; the format {data.format} allows: {', '.join(allowed)}")
     if data.task == "Regression" and data.classes:
         raise BadSpec(f"{where}.classes has no effect on a regression: remove it")
+    if data.text.vocabulary_uri is not None and data.text.vocabulary != Text.vocabulary:
+        raise BadSpec(f"{where}.text.vocabulary has no effect on a vocabulary that is given: remove it")
     if data.normalization != "Off" and data.format == "JsonLines":
         raise BadSpec(f"{where}.normalization has no effect on texts: remove it")
     if (data.augmentation.flip or data.augmentation.shift) and data.format not in ("Images", "Arrays"):

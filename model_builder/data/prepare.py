@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def prepare(parts: Mapping[str, Records], *, data: Data) -> Dataset:
-    """The data set of what was read: `all`, or `train`, `test` and perhaps `validation`; and perhaps `unlabelled`."""
+def prepare(parts: Mapping[str, Records], *, data: Data, known: Tokens | None = None) -> Dataset:
+    """The data set of what was read: `all`, or `train`, `test` and perhaps `validation`; and perhaps `unlabelled`.
+
+    Args:
+        parts: name -> rows.
+        data: what the spec says of them.
+        known: the vocabulary of texts; without it that of the training split is learned.
+    """
     task = data.kind
-    digest = digest_of(parts)
+    digest = digest_of(parts, vocabulary=known.vocabulary if known else ())
     cleaned, notes = _without_gaps(parts, data=data)
     pool = cleaned.pop("unlabelled", None)
     classes = _classes(cleaned, data=data, task=task)
@@ -34,7 +40,9 @@ def prepare(parts: Mapping[str, Records], *, data: Data) -> Dataset:
     splits = everything
     splits, pool, told = _filled(splits, pool)
     notes += told
-    tokens = Tokens.learn(splits["train"].rows, parameters=data.text) if data.format == "JsonLines" else None
+    tokens = known
+    if tokens is None and data.format == "JsonLines":
+        tokens = Tokens.learn(splits["train"].rows, parameters=data.text)
     numbered = {name: _numbered(splits[name], classes=classes, task=task, tokens=tokens) for name in SPLITS}
     _check_classes(numbered, classes=classes, task=task, name=data.name)
     train = numbered["train"].rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -79,9 +79,12 @@ class Records:
         ]
 
 
-def digest_of(parts: Mapping[str, Records]) -> str:
-    """The name of a content: the same for the same rows in any order of rows and files, written at any time."""
-    total = hashlib.sha256()
+def digest_of(parts: Mapping[str, Records], *, vocabulary: Sequence[str] = ()) -> str:
+    """The name of a content: the same for the same rows in any order of rows and files, written at any time.
+
+    A vocabulary that came with the rows is part of it; one that is learned from them follows from them.
+    """
+    total = hashlib.sha256(repr(tuple(vocabulary)).encode() if vocabulary else b"")
     for name in sorted(parts):
         records = parts[name]
         head = [name, records.rows.dtype.str, list(records.rows.shape[1:]), records.columns, sorted(records.groups)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_builder.contract import canonical_json
 from model_builder.data.base import IGNORED_LABEL, Task
 from model_builder.data.parameters import Data, Text
 from model_builder.data.records import Records
@@ -31,7 +32,10 @@ def tokenize(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token <-> number. Learned from the training split only: other splits must not tell a model what to expect."""
+    """Token <-> number. Learned from the training split only: other splits must not tell a model what to expect.
+
+    Padding is 0, whatever is not known 1.
+    """
 
     vocabulary: tuple[str, ...]
     parameters: Text
@@ -40,14 +44,45 @@ class Tokens:
     def learn(cls, rows: Iterable[Sequence[str]], *, parameters: Text) -> Tokens:
         """The most frequent tokens, ties by the alphabet."""
         counts = Counter(_form(token, parameters) for row in rows for token in row)
-        ranked = sorted(counts, key=lambda token: (-counts[token], token))
+        ranked = sorted(counts.keys() - {PADDING, UNKNOWN}, key=lambda token: (-counts[token], token))
         return cls(vocabulary=(PADDING, UNKNOWN, *ranked[: parameters.vocabulary - 2]), parameters=parameters)
+
+    @classmethod
+    def read(cls, path: Path, *, name: str, parameters: Text) -> Tokens:
+        """What `write` wrote for an earlier model, so that its weights meet the numbers that they have learned.
+
+        Raises:
+            BadData: it is no such file, or was made of another form of the words.
+        """
+        try:
+            told = json.loads(path.read_bytes())
+            tokens, lowercase = told["tokens"], told["lowercase"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise BadData(f"{name} is no vocabulary ({error!r}): give vocabulary.json of an artifact") from error
+        if not _is_words(tokens) or tokens[:2] != [PADDING, UNKNOWN] or len(set(tokens)) < len(tokens):
+            raise BadData(f"{name} must list different words, the first {PADDING} and {UNKNOWN}: correct its 'tokens'")
+        if lowercase is not parameters.lowercase:
+            raise BadData(f"{name} was made with lowercase: {lowercase}: set data.text.lowercase to the same")
+        return cls(vocabulary=tuple(tokens), parameters=parameters)
+
+    def write(self, *, task: Task) -> str:
+        """What a client needs to make numbers of texts; `split` finds the tokens, where texts come whole."""
+        whole = task is not Task.TOKEN_CLASSIFICATION
+        return canonical_json(
+            {
+                "schemaVersion": 1,
+                "length": self.parameters.length,
+                "lowercase": self.parameters.lowercase,
+                "split": _TOKEN.pattern if whole else None,
+                "tokens": list(self.vocabulary),
+            }
+        )
 
     def encode(self, rows: Sequence[Sequence[str]]) -> NDArray[Any]:
         """(n, length) int64."""
         import numpy
 
-        numbers = {token: index for index, token in enumerate(self.vocabulary)}
+        numbers = {token: index for index, token in enumerate(self.vocabulary) if token not in (PADDING, UNKNOWN)}
         encoded = numpy.full((len(rows), self.parameters.length), NUMBER_OF_PADDING, dtype="int64")
         for row, tokens in zip(encoded, rows, strict=True):
             kept = tokens[: self.parameters.length]

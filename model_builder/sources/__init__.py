@@ -28,6 +28,8 @@ FORMATS: Mapping[str, Callable[..., SourceModel]] = {
     ".pth": weights.load_state,
     ".bin": weights.load_state,
 }
+#: Suffixes of models that bring their network.
+WHOLE = (".onnx", ".pt2")
 
 
 def check(source: Source, *, where: str = "spec.source") -> None:
@@ -40,6 +42,8 @@ def check(source: Source, *, where: str = "spec.source") -> None:
         builtin.check(source.uri)
         if source.code is not None or source.file is not None:
             raise BadSpec(f"{where}: 'code' and 'file' have no effect on {source.uri!r}: remove them")
+        if source.head != "Keep":
+            raise BadSpec(f"{where}.head has no effect on {source.uri!r}, all of which is fresh: remove it")
         network = builtin.name_of(source.uri)
         architectures.check(network, parameters=source.parameters, where=f"{where}.parameters")
         return
@@ -71,6 +75,8 @@ def load(source: Source, *, seed: int, workspace: Path, ends: WantedEnds | None 
     path = _model_file(fetched, source=source)
     name = source.uri if path == fetched else f"{source.uri}/{path.relative_to(fetched).as_posix()}"
     suffix = _suffix(path, uri=source.uri) if path == fetched else path.suffix
+    if source.head != "Keep" and suffix in WHOLE:
+        raise BadSpec(f"spec.source.head has no effect on a {suffix} file, which is a whole model: remove it")
     beside = fetched if fetched.is_dir() else path.parent
     fresh = functools.partial(weights.network, source, seed=seed, folder=beside, ends=ends)
     made = FORMATS[suffix](path, name=name, source=source, folder=beside, fresh=fresh)

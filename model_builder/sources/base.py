@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 from model_builder.architectures.base import Architecture, Ends
 from model_builder.decode import Pattern, Range
@@ -48,6 +48,7 @@ class Source:
         parameters: the size of a built-in network that has several.
         file: which file of a folder, repository, model version or image holds the model; needed if there are several.
         code: the user's own network.
+        head: what becomes of the last layer of weights from a file: a new task needs a fresh one.
         max_bytes: largest size of what is fetched.
     """
 
@@ -58,6 +59,7 @@ class Source:
         str | None, Pattern(r"(?!/)(?!.*(^|/)\.\.(/|$)).+", "a relative path that does not leave the source")
     ] = None
     code: Code | None = None
+    head: Literal["Keep", "Fresh"] = "Keep"
     max_bytes: Annotated[int, Range(1, 2**50)] = 64 * 2**30
 
 

@@ -14,7 +14,7 @@ from model_builder.sources import code, safety
 from model_builder.sources.base import Fresh, Source, SourceModel, WantedEnds
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 def load_safetensors(path: Path, *, name: str, source: Source, folder: Path, fresh: Fresh) -> SourceModel:
@@ -50,6 +50,8 @@ def load_state(path: Path, *, name: str, source: Source, folder: Path, fresh: Fr
 
 def _filled(state: Mapping[str, Tensor], *, name: str, source: Source, made: Architecture) -> SourceModel:
     owner = source.code.factory if source.code else source.architecture
+    if source.head == "Fresh":
+        state = _with_head_of(made.network, state)
     try:
         made.network.load_state_dict(state, strict=True)
     except RuntimeError as error:  # torch's only error for names or shapes that do not fit
@@ -58,6 +60,13 @@ def _filled(state: Mapping[str, Tensor], *, name: str, source: Source, made: Arc
     if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
         raise BadData(f"{name} holds weights that are NaN or infinite: the training that wrote them had diverged")
     return SourceModel(architecture=made, digest=None)
+
+
+def _with_head_of(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of `state`; those of the last layer, in the order the network names them, stay the network's own."""
+    *_, head = [name for name, module in network.named_modules() if any(True for _ in module.parameters(recurse=False))]
+    body = {name: tensor for name, tensor in state.items() if not name.startswith(f"{head}.")}
+    return body | {name: tensor for name, tensor in network.state_dict().items() if name.startswith(f"{head}.")}
 
 
 def network(source: Source, *, seed: int, folder: Path, ends: WantedEnds | None) -> Architecture:

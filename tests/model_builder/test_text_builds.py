@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,10 +12,16 @@ import numpy
 import onnx
 import pytest
 import yaml
+from onnx import numpy_helper
+from safetensors.torch import save_file
 from tritonclient import grpc  # type: ignore[import-untyped]
 
 from model_builder import graph
-from model_builder.data.base import IGNORED_LABEL
+from model_builder.architectures import make
+from model_builder.architectures.base import Ends
+from model_builder.data.base import IGNORED_LABEL, Task
+from model_builder.data.parameters import Text
+from model_builder.data.text import Tokens
 from model_builder.passes.quantize import stratified_order
 from model_builder.progress import SilentReporter
 from model_builder.pull import parse_serving, pull
@@ -96,6 +103,33 @@ def test_words_are_tagged_by_an_encoder_of_static_integers(tmp_path: Path) -> No
     assert {"QuantizeLinear", "MatMul"} <= operators(model)
 
 
+@pytest.mark.deep
+def test_learned_words_and_weights_serve_another_task(tmp_path: Path) -> None:
+    known = Tokens.learn([["great", "fine", "lovely", "awful", "poor", "dull", *OTHERS]], parameters=Text(length=6))
+    (tmp_path / "vocabulary.json").write_text(known.write(task=Task.CLASSIFICATION))
+    ends = Ends(vocabulary=len(known.vocabulary), outputs=7, per_token=True)
+    size = {"width": 16, "heads": 2, "layers": 1, "hidden": 32}
+    learned = make("text-encoder", parameters=size, ends=lambda: ends).network
+    save_file(learned.state_dict(), tmp_path / "weights.safetensors")
+    raw = yaml.safe_load(SPEC.format(task="Classification", scheme="Int8Dynamic", folder=written(tmp_path, judged)))
+    raw["source"] = {
+        "uri": (tmp_path / "weights.safetensors").as_uri(),
+        "architecture": "text-encoder",
+        "parameters": size,
+        "head": "Fresh",
+    }
+    raw["data"]["text"]["vocabularyUri"] = (tmp_path / "vocabulary.json").as_uri()
+    raw["recipe"] = []
+    run_build({**raw, "gates": []}, out=tmp_path / "out")
+    (kept,) = (tmp_path / "out").rglob("vocabulary.json")
+    assert kept.read_text() == (tmp_path / "vocabulary.json").read_text()
+    (model,) = (tmp_path / "out").rglob("model.onnx")
+    matrices = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(model).graph.initializer}
+    words = learned.state_dict()["words.weight"].numpy()
+    (embedding,) = [matrix for matrix in matrices.values() if matrix.shape == words.shape]
+    assert numpy.array_equal(embedding, words)
+
+
 @pytest.mark.real
 def test_a_server_answers_numbers_of_words_as_the_build_did(tmp_path: Path, triton: servers.Triton) -> None:
     result, _, _ = built(tmp_path, task="Classification", scheme="Int8Dynamic", line=judged)
@@ -125,6 +159,11 @@ def test_texts_are_classified_by_an_encoder_of_dynamic_integers(tmp_path: Path) 
     assert "MatMulInteger" in operators(model)
     rows = numpy.array([[2, 3, 0, 0, 0, 0], [0] * 6, [10**6] * 6])
     answers = graph.predict(graph.open_session(model), rows)
+    told = json.loads((model.parents[1] / "vocabulary.json").read_text())
+    assert told["tokens"][:2] == ["<padding>", "<unknown>"]
+    assert {"great", "dull", "met"} <= set(told["tokens"])
+    assert (told["length"], told["lowercase"]) == (6, True)
+    assert re.findall(told["split"], "so-so, Ann") == ["so", "-", "so", ",", "Ann"]
     assert answers.sum(axis=1) == pytest.approx(numpy.ones(3), abs=1e-5)
 
 
