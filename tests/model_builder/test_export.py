@@ -1,4 +1,6 @@
+import gc
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,11 @@ import onnx
 import pytest
 import torch
 
-from model_builder import graph
+from model_builder import data as datasets
+from model_builder import export, graph
 from model_builder.errors import BadSpec
 from model_builder.sources import builtin
+from model_builder.spec import Export
 from tests.model_builder.conftest import QUANTIZE, TRAIN, Artifact, run_build, spec
 
 pytestmark = pytest.mark.deep
@@ -57,3 +61,15 @@ def test_options_of_the_export_are_in_the_served_graph(tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = made.network(torch.from_numpy(scaled)).softmax(dim=-1).numpy()
     assert numpy.abs(probabilities - expected).max() < 1e-5
+
+
+def test_an_exported_network_is_not_kept(tmp_path: Path) -> None:
+    """A build goes on for long after the export: the exporter's rules would hold the weights all the time."""
+    made = builtin.load("builtin://digits-cnn", seed=0).architecture
+    assert made is not None
+    data, to = datasets.REGISTRY["digits"](0), tmp_path / "model.onnx"
+    export.export(architecture=made, network=made.network, data=data, options=Export(), to=to)
+    kept = [weakref.ref(weight) for weight in made.network.parameters()]
+    del made
+    gc.collect()
+    assert [reference() for reference in kept] == [None] * len(kept)

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from model_builder import graph, graph_file
+from model_builder import evaluation, graph, graph_file
 from model_builder.errors import ArtifactCorrupt
 from model_builder.finished import read
 from model_builder.progress import SilentReporter
@@ -69,6 +69,23 @@ def test_weights_beside_the_graph_give_the_same_answers(tmp_path: Path, monkeypa
 def _cleaned(path: Path, to: Path) -> Path:
     graph.clean(path, to=to)
     return to
+
+
+@pytest.mark.usefixtures("_apart")
+def test_graphs_with_other_weights_beside_them_are_not_the_same(tmp_path: Path) -> None:
+    paths = [tmp_path / name / "model.onnx" for name in ("one", "two", "other")]
+    for path in paths:
+        path.parent.mkdir()
+        graph_file.write(product(130), folder=tmp_path, to=path)
+    one, two, other = paths
+    content = bytearray(graph_file.files(other)[1].read_bytes())
+    content[0] ^= 1
+    graph_file.files(other)[1].write_bytes(content)
+    assert one.read_bytes() == other.read_bytes()
+    assert evaluation.same_bytes(one, two)
+    assert not evaluation.same_bytes(one, other)
+    graph_file.files(two)[1].unlink()
+    assert not evaluation.same_bytes(one, two)
 
 
 @pytest.mark.deep
