@@ -25,7 +25,8 @@ def turned(path: Path) -> Path:
     }
     nodes = [
         helper.make_node("Reshape", ["rows", "pairs"], ["paired"]),
-        helper.make_node("Transpose", ["paired"], ["turned"], perm=[1, 0, 2]),
+        helper.make_node("Abs", ["paired"], ["positive"]),  # stays in FP32, as the norms of an encoder do
+        helper.make_node("Transpose", ["positive"], ["turned"], perm=[1, 0, 2]),
         helper.make_node("MatMul", ["turned", "weight"], ["product"]),
         helper.make_node("Transpose", ["product"], ["back"], perm=[1, 0, 2]),
         helper.make_node("Reshape", ["back", "flat"], ["scores"]),
