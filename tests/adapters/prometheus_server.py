@@ -36,6 +36,7 @@ STABLE, CANDIDATE, MIRROR = "/backend/0", "/backend/1", "-mirror-0"
 _CONFIG = """
 global: {scrape_interval: 100ms, scrape_timeout: 100ms}
 storage: {tsdb: {out_of_order_time_window: 30d}}
+rule_files: [%s]
 scrape_configs:
 """
 _JOB = """
@@ -153,7 +154,8 @@ class Prometheus:
 
 
 @contextlib.asynccontextmanager
-async def prometheus(folder: Path) -> AsyncIterator[Prometheus]:
+async def prometheus(folder: Path, *, rules: str = "") -> AsyncIterator[Prometheus]:
+    """Yield a running server; `rules` is a file of rules in its folder."""
     port, exporter_port = free_ports(2)
     server = Prometheus(url=f"http://127.0.0.1:{port}")
     app = web.Application()
@@ -165,7 +167,7 @@ async def prometheus(folder: Path) -> AsyncIterator[Prometheus]:
         _JOB % {"name": name, "pod": pod, "job": job, "instance": instance, "port": exporter_port}
         for name, (pod, job, instance) in TARGETS.items()
     )
-    (folder / "prometheus.yml").write_text(_CONFIG + jobs)
+    (folder / "prometheus.yml").write_text(_CONFIG % rules + jobs)
     log = (folder / "prometheus.log").open("wb")
     process = await asyncio.create_subprocess_exec(
         binary(),

@@ -57,7 +57,7 @@ def test_every_file_is_found_and_has_objects() -> None:
 def test_every_resource_of_a_kustomization_is_there_and_no_file_is_forgotten() -> None:
     listed = set()
     for path, document in DOCUMENTS:
-        if document["kind"] == "Kustomization":
+        if document["kind"] in ("Kustomization", "Component"):
             for resource in document["resources"]:
                 target = (path.parent / resource).resolve()
                 assert target.exists(), f"{path}: {resource}"
@@ -148,7 +148,7 @@ def test_the_settings_are_ones_that_the_operator_knows() -> None:
     settings: dict[str, str] = {}
     for _, document in DOCUMENTS:
         for generator in document.get("configMapGenerator") or ():
-            settings |= dict(literal.split("=", 1) for literal in generator["literals"])
+            settings |= dict(literal.split("=", 1) for literal in generator.get("literals", ()))
     known = parse(["--puller-image", "i"], {})
     for name in settings:
         assert hasattr(known, name.removeprefix(PREFIX).lower().replace("namespace", "namespaces")), name
