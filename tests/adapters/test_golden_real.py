@@ -6,6 +6,7 @@ import asyncio
 import json
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from modelrelease.domain.observed import BuildResult, Contract, Meta, Record, Sl
 from modelrelease.domain.policy import OutputComparison, Tolerance
 from modelrelease.domain.status import Artifact
 from tritonclient.grpc import InferInput, aio  # type: ignore[import-untyped]
+from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
 
 from model_builder.golden_parameter import pack
 from tests.adapters import golden_sets
@@ -138,6 +140,43 @@ async def test_a_model_that_answers_others_is_overloaded_and_does_not_hang(trito
         await asyncio.gather(*clients, return_exceptions=True)
     assert (found.asked, found.failed) == (0, 0)
     assert (found.problem.reason, found.problem.waiting) == ("TritonOverloaded", True)
+
+
+SHORT_QUEUE = "dynamic_batching { max_queue_delay_microseconds: 200000 default_queue_policy { max_queue_size: 1 } }\n"
+
+
+@pytest.mark.real
+async def test_two_runs_that_meet_in_a_short_queue_wait_for_each_other(triton: servers.Triton) -> None:
+    serve(triton, "short", more=SHORT_QUEUE + golden_sets.carrying(golden_sets.packed()))
+    for found in await asyncio.gather(*(check(triton, "short") for _ in range(3))):
+        assert (found.asked, found.failed, found.problem) == (3, 0, None)
+
+
+@pytest.mark.real
+async def test_a_queue_that_stays_full_is_an_overload_and_no_failure(triton: servers.Triton) -> None:
+    body = "time.sleep(3)"
+    serve(triton, "full", body=body, more=SHORT_QUEUE + golden_sets.carrying(golden_sets.packed()))
+    image = np.zeros((1, 8, 8), np.float32)
+
+    async def client() -> None:
+        async with aio.InferenceServerClient(triton.grpc) as connection:
+            while True:
+                asked = InferInput("image", [1, 8, 8], "FP32")
+                asked.set_data_from_numpy(image)
+                with suppress(InferenceServerException):
+                    await connection.infer("full", [asked])
+
+    clients = [asyncio.create_task(client()) for _ in range(12)]
+    try:
+        while not (found := await check(triton, "full", deadline=0.3)).problem:
+            assert found.wrong == 0, found.message  # before the queue is full there is no answer in time
+    finally:
+        for one in clients:
+            one.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+    assert (found.asked, found.failed) == (0, 0)
+    assert (found.problem.reason, found.problem.waiting) == ("TritonOverloaded", True)
+    assert "maxQueueSize" in found.problem.message
 
 
 @pytest.mark.real

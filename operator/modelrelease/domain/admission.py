@@ -7,7 +7,7 @@ from dataclasses import replace
 from modelrelease.domain import analysis
 from modelrelease.domain.analysis.golden import golden
 from modelrelease.domain.context import RECHECK, Context, Wait
-from modelrelease.domain.counts import Evidence, History
+from modelrelease.domain.counts import Evidence, GoldenCheck, History
 from modelrelease.domain.planning import plan_ladder
 from modelrelease.domain.policy import Rollout
 from modelrelease.domain.problem import Problem
@@ -27,7 +27,8 @@ def expose(context: Context) -> Status | Wait:
     block = min(evidence.scrape or rollout.analysis.interval, rollout.analysis.interval)
     state = analysis.begin(policy=rollout.analysis, history=evidence.history, block=block, at=context.now)
     if rollout.analysis.golden.enabled and not _golden_known(candidate, evidence):
-        what = "the golden requests to be answered"
+        problem = next((check.problem for check in _checks(candidate, evidence) if check.problem), None)
+        what = f"the golden requests to be answered{f': {problem.message}' if problem else ''}"
         return Wait(reason="Golden", what=what, who="Triton", until=until)
     answers = golden(evidence)
     if answers is not None and answers.verdict is VerdictValue.FAIL:
@@ -42,8 +43,11 @@ def expose(context: Context) -> Status | Wait:
 
 def _golden_known(candidate: Candidate, evidence: Evidence) -> bool:
     """Tell whether the candidate was asked its golden requests, or has none."""
-    checks = [check for check in evidence.golden if check.revision == candidate.revision]
-    return any(check.problem is None or not check.problem.waiting for check in checks)
+    return any(check.problem is None or not check.problem.waiting for check in _checks(candidate, evidence))
+
+
+def _checks(candidate: Candidate, evidence: Evidence) -> list[GoldenCheck]:
+    return [check for check in evidence.golden if check.revision == candidate.revision]
 
 
 def ladder(rollout: Rollout, history: History, *, block: float) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from modelrelease.adapters.triton.answers import Answer, BadAnswer, Fault, read
 from modelrelease.adapters.triton.connection import said, too_slow, transport, unreachable
 from modelrelease.adapters.triton.differences import wrong
 from modelrelease.adapters.triton.golden_set import GoldenRequest
+from modelrelease.adapters.triton.inference import infer
 from modelrelease.adapters.triton.rules import Rules
 from modelrelease.adapters.triton.served import check, dims
 from modelrelease.adapters.triton.trouble import Trouble
@@ -131,7 +132,14 @@ class Asker:
             inputs.append(InferInput(tensor.name, list(value.shape), tensor.datatype))
             inputs[-1].set_data_from_numpy(value)
         try:
-            return await self.client.infer(self.model, inputs, model_version="1", client_timeout=self.deadline)
+            return await infer(
+                self.client,
+                model=self.model,
+                inputs=inputs,
+                address=self.address,
+                deadline=self.deadline,
+                waiting=True,
+            )
         except InferenceServerException as error:
             if too_slow(error):
                 raise BadAnswer(Fault.SILENT, f"there is no answer within {self.deadline:g} s") from None

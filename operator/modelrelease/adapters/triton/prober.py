@@ -42,7 +42,7 @@ class TritonProber:
         address = self.address(meta)
         try:
             async with aio.InferenceServerClient(address, channel_args=channel()) as client:
-                await self._ask(client, spec=spec, record=record)
+                await self._ask(client, address=address, spec=spec, record=record)
         except Trouble as trouble:
             return ProbeResult(revision=record.revision, ready=False, problem=trouble.problem)
         except InferenceServerException as error:
@@ -50,7 +50,7 @@ class TritonProber:
             return ProbeResult(revision=record.revision, ready=False, problem=problem)
         return ProbeResult(revision=record.revision, ready=True)
 
-    async def _ask(self, client: Any, *, spec: Spec, record: Record) -> None:
+    async def _ask(self, client: Any, *, address: str, spec: Spec, record: Record) -> None:
         model, contract = spec.model.name, record.result.contract
         if not await client.is_server_live(client_timeout=self.deadline):
             raise Trouble(
@@ -69,7 +69,7 @@ class TritonProber:
             max_batch_size=config.config.max_batch_size,
             wanted_batch_size=spec.serving.triton.max_batch_size,
         )
-        await smoke(client=client, model=model, contract=contract, deadline=self.deadline)
+        await smoke(client=client, model=model, contract=contract, address=address, deadline=self.deadline)
 
 
 def _translated(error: Any, *, address: str, deadline: float) -> Trouble:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelrelease.adapters.triton.answers import FLOATS, Answer, BadAnswer, read
+from modelrelease.adapters.triton.inference import infer
 from modelrelease.adapters.triton.served import dims
 from modelrelease.adapters.triton.trouble import Trouble
 from modelrelease.domain.observed import Contract, Tensor
@@ -22,17 +23,17 @@ _ANY_LENGTH = 1  # what a dynamic dimension is asked with: the model's warm-up u
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-4
 
 
-async def smoke(*, client: Any, model: str, contract: Contract, deadline: float) -> None:
+async def smoke(*, client: Any, model: str, contract: Contract, address: str, deadline: float) -> None:
     """Ask with zeros, with a constant, and with zeros again.
 
     Raises:
-        Trouble: an answer is not as promised, not finite, or not the same the second time.
+        Trouble: an answer is not as promised, not finite, or not the same the second time; or none can be had.
 
     """
     answers: list[Answer] = []
     for zero in (True, False, True):
         inputs = [_input(tensor, lead=_lead(contract), zero=zero) for tensor in contract.inputs]
-        result = await client.infer(model, inputs, model_version="1", client_timeout=deadline)
+        result = await infer(client, model=model, inputs=inputs, address=address, deadline=deadline)
         what = "zeros" if zero else "a constant"
         answers.append({tensor.name: _output(result, tensor, contract, what) for tensor in contract.outputs})
     first, _, again = answers
