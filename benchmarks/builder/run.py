@@ -72,7 +72,9 @@ def load(path: Path) -> Results:
 def machine(results: Results) -> str:
     """What measured them, in words."""
     told = results.get(_MACHINE, {})
-    return f"{told['cpu']}, {told['cores']} cores" if told else "nothing was measured yet"
+    if not told:
+        return "nothing was measured yet"
+    return f"{told['cpu']}, {told['cores']} cores, at a load of at most {told['load']:.1f} (this measurement makes 1)"
 
 
 def measured(name: str, place: Place) -> dict[str, Any]:
@@ -92,7 +94,8 @@ def _pool(stack: contextlib.ExitStack) -> ProcessPoolExecutor:
 def _keep(path: Path, *, row: Row, seed: int, found: dict[str, Any]) -> None:
     results = load(path)
     results.setdefault(row.name, {})[str(seed)] = found
-    results[_MACHINE] = {"cpu": _processor(), "cores": os.cpu_count()}
+    load = max(os.getloadavg()[0], results.get(_MACHINE, {}).get("load", 0.0))
+    results[_MACHINE] = {"cpu": _processor(), "cores": os.cpu_count(), "load": round(load, 2)}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(results, indent=1) + "\n")
