@@ -94,8 +94,8 @@ def _pool(stack: contextlib.ExitStack) -> ProcessPoolExecutor:
 def _keep(path: Path, *, row: Row, seed: int, found: dict[str, Any]) -> None:
     results = load(path)
     results.setdefault(row.name, {})[str(seed)] = found
-    load = max(os.getloadavg()[0], results.get(_MACHINE, {}).get("load", 0.0))
-    results[_MACHINE] = {"cpu": _processor(), "cores": os.cpu_count(), "load": round(load, 2)}
+    busy = max(os.getloadavg()[0], results.get(_MACHINE, {}).get("load", 0.0))
+    results[_MACHINE] = {"cpu": _processor(), "cores": os.cpu_count(), "load": round(busy, 2)}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(results, indent=1) + "\n")
