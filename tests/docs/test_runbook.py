@@ -12,7 +12,7 @@ RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 SOURCES = "\n".join(path.read_text() for path in (ROOT / "operator" / "modelrelease").rglob("*.py"))
 
 # Written without `reason=` before them.
-_OTHERS = {"InvalidSpec", "InvalidStatus", "PodFailed", "AnalysisFailed", "BudgetExceeded"}
+_OTHERS = {"InvalidSpec", "InvalidStatus", "PodFailed", "AnalysisFailed", "BudgetExceeded", "GoldenCompareUnfit"}
 _STORE = {"StoreUnreachable", "StoreDenied", "ArtifactMissing", "DiskFull"}
 _TRUST = {"SignatureMissing", "SignatureMismatch", "KeyMissing"}
 

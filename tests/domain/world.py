@@ -47,26 +47,12 @@ from modelrelease.domain.plan import (
     WantSlot,
     Window,
 )
-from modelrelease.domain.policy import Analysis, Bake, Rollout, Step
+from modelrelease.domain.policy import Analysis, Bake, Step
 from modelrelease.domain.problem import Problem
-from modelrelease.domain.spec import (
-    ArtifactStore,
-    Build,
-    Data,
-    Evaluation,
-    Gate,
-    GatewayTraffic,
-    Hosts,
-    Model,
-    ParentRef,
-    Pass,
-    Serving,
-    Source,
-    Spec,
-    Traffic,
-    Triton,
-)
+from modelrelease.domain.spec import Spec
 from modelrelease.domain.status import Artifact, Candidate, Stage, Status
+
+from tests.fakes import specs
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SCRAPE = 10.0
@@ -76,27 +62,13 @@ CONTRACT = Contract(inputs=(Tensor(name="image", datatype="FP32", shape=(64,)),)
 
 
 def a_spec(version: str = "1", *, replicas: int = 2, steps: tuple[int, ...] = (5, 25), **rollout: object) -> Spec:
-    return Spec(
-        model=Model(name="digits", version=version, source=Source(uri="builtin://digits-cnn")),
-        build=Build(
-            image="builder:dev",
-            recipe=(Pass(name="train", parameters={"version": version}),),
-            evaluation=Evaluation(data=Data(name="digits"), gates=(Gate(metric="accuracy", threshold=0.9),)),
-            artifact_store=ArtifactStore(uri="pvc://artifacts/releases"),
-        ),
-        serving=Serving(triton=Triton(image="triton:dev"), replicas=replicas),
-        traffic=Traffic(
-            gateway=GatewayTraffic(
-                parent_refs=(ParentRef(name="gateway"),),
-                http=Hosts(hostnames=("digits.example.com",)),
-                grpc=Hosts(hostnames=("grpc.digits.example.com",)),
-            )
-        ),
-        rollout=Rollout(
-            steps=tuple(Step(weight=weight) for weight in steps),
-            **{"analysis": ANALYSIS, "bake": Bake(duration=120), **rollout},  # type: ignore[arg-type]
-        ),
-    )
+    wanted = {
+        "steps": tuple(Step(weight=weight) for weight in steps),
+        "analysis": ANALYSIS,
+        "bake": Bake(duration=120),
+        **rollout,
+    }
+    return specs.a_spec(version, replicas=replicas, grpc=True, **wanted)
 
 
 class Crash(Exception):  # noqa: N818
