@@ -20,7 +20,7 @@ def open_sink(where: str, *, model: str, version: str) -> Sink:
         OSError: the directory can't be written to.
     """
     try:
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter  # type: ignore[import-untyped]
     except ImportError as error:
         raise ImportError("install the extra 'tensorboard'") from error
     label = re.sub(r"[^A-Za-z0-9._-]", "_", f"{model}-{version}")
@@ -34,7 +34,7 @@ class _Sink:
         self._writer = writer
 
     def scalars(self, values: Mapping[str, float], *, step: int) -> None:
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
         entries = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
         self._write(Summary(value=entries), step=step)
@@ -53,16 +53,16 @@ class _Sink:
 
     def _text(self, tag: str, text: str) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.compat.proto.tensor_pb2 import TensorProto
-        from tensorboard.compat.proto.types_pb2 import DT_STRING
-        from tensorboard.plugins.text.metadata import create_summary_metadata
+        from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[import-untyped]
+        from tensorboard.compat.proto.types_pb2 import DT_STRING  # type: ignore[import-untyped]
+        from tensorboard.plugins.text.metadata import create_summary_metadata  # type: ignore[import-untyped]
 
         described = create_summary_metadata(display_name=tag, description="")
         tensor = TensorProto(dtype=DT_STRING, string_val=[text.encode()])
         self._write(Summary(value=[Summary.Value(tag=tag, metadata=described, tensor=tensor)]), step=0)
 
     def _write(self, summary: Any, *, step: int) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
 
         self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
