@@ -22,6 +22,7 @@ from model_builder.progress import Reporter
 from model_builder.ranks import ALONE, Group
 from model_builder.signing import Signer
 from model_builder.spec import Plan
+from model_builder.tracking.recorder import Recorder
 from model_builder.trouble import translated
 
 _WORK, _ARTIFACT = ".work", "artifact"
@@ -60,7 +61,7 @@ def build(*, plan: Plan, out: Path, reporter: Reporter, settings: Settings | Non
         return _build(plan=plan, out=out, reporter=recorder, settings=settings or Settings())
 
 
-def _build(*, plan: Plan, out: Path, reporter: tracking.Recorder, settings: Settings) -> dict[str, Any]:
+def _build(*, plan: Plan, out: Path, reporter: Recorder, settings: Settings) -> dict[str, Any]:
     started = time.monotonic()
     opened = stores.open_store(settings.store) if settings.store is not None else None
     if opened is not None:
