@@ -156,7 +156,7 @@ def _produce(
     *, plan: Plan, inputs: Inputs, pipeline: Pipeline, stable: Finished | None, artifact: Path, reporter: Reporter
 ) -> tuple[Contract, Mapping[str, Any]]:
     # Here, since it needs numpy and more: a rebuild that changes nothing does not.
-    from model_builder import checks, judged
+    from model_builder import checks, judged, torch_script
 
     source, final, data = pipeline.source_graph(), pipeline.final_graph(), inputs.dataset
     pipeline.release()
@@ -168,6 +168,11 @@ def _produce(
     checked = checks.run(
         parity=pipeline.parity(), exported=exported, final=final, data=data, tolerance=pipeline.tolerance
     )
+    further = [pipeline.workspace / torch_script.NAME for _ in plan.spec.export.formats]
+    for path in further:
+        torch_script.write(pipeline.network(), data=data, to=path)
+        pipeline.release()
+        checked.append(torch_script.check(path, final=final, data=data))
     checks.judge(checked)
     findings = judged.examine(
         plan=plan,
@@ -179,6 +184,8 @@ def _produce(
     findings.gates += checks.as_gates(checked)
     reporter.phase("write")
     contract = manifest.write_repository(plan=plan, final=final, data=data, tolerance=pipeline.tolerance, out=artifact)
+    for path in further:
+        path.rename(artifact / artifacts.REPOSITORY / plan.spec.model.name / artifacts.MODEL_VERSION / path.name)
     outcome = manifest.Outcome(
         findings=findings,
         checks={check.name: check.to_json() for check in checked},

@@ -117,6 +117,10 @@ def _lay_out(
     serving: Serving,
 ) -> Path:
     folder = partial / artifacts.REPOSITORY / artifacts.model_folder(files, origin=uri)
+    if backend == "pytorch" and not (folder / artifacts.MODEL_VERSION / "model.pt").is_file():
+        raise BadSpec(
+            "--backend is pytorch, and the artifact has no model.pt: build it with TorchScript in export.formats"
+        )
     contract = parse_contract((partial / artifacts.CONTRACT).read_text())
     golden = pack((partial / artifacts.GOLDEN).read_text())
     config = render_config(contract=contract, model=model, backend=backend, serving=serving, golden=golden)

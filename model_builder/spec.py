@@ -50,11 +50,13 @@ class Export:
     Attributes:
         runtime: the oldest ONNX Runtime that is to serve the artifact.
         class_names: answer with the name of the most probable class as well, as a string.
+        formats: what the artifact holds beside the ONNX graph, for other backends.
         serving: what config.pbtxt of the artifact says; whoever pulls it may say otherwise.
     """
 
     runtime: Literal["1.14", "1.15", "1.17", "1.18"] = "1.18"
     class_names: bool = False
+    formats: Annotated[tuple[Literal["TorchScript"], ...], Range(0, 1)] = ()
     serving: Serving = field(default_factory=Serving)
 
     def graph_options(self) -> list[object]:
@@ -127,7 +129,18 @@ def resolve(spec: Spec) -> Plan:
                 f"spec.recipe[{index + 1}]: {after.implementation.name!r} works on the network and can't follow "
                 f"{before.implementation.name!r}, which works on the exported graph: swap them"
             )
-    return Plan(spec=spec, passes=resolved, audits=audits)
+    plan = Plan(spec=spec, passes=resolved, audits=audits)
+    _check_formats(plan)
+    return plan
+
+
+def _check_formats(plan: Plan) -> None:
+    """A further format is the network itself: nothing that only the graph has can be in it."""
+    export, last = plan.spec.export, [step.implementation.name for step in plan.of_stage(Stage.GRAPH)]
+    if export.formats and last:
+        raise BadSpec(f"spec.export.formats has TorchScript, which nothing of {last[0]!r} is in: leave one of them out")
+    if export.formats and export.class_names:
+        raise BadSpec("spec.export.formats has TorchScript, which answers with no strings: drop it, or classNames")
 
 
 def _resolve_pass(step: Step, *, where: str) -> ResolvedPass:

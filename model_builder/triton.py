@@ -12,7 +12,7 @@ from model_builder.decode import Pattern, Range
 from model_builder.errors import BadSpec
 from model_builder.golden_parameter import PARAMETER
 
-Backend = Literal["onnxruntime", "python"]
+Backend = Literal["onnxruntime", "python", "pytorch"]
 #: A model's name is also the name of its folder.
 MODEL_NAME = Pattern(
     r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?",
@@ -118,7 +118,7 @@ def _instances(serving: Serving, *, backend: Backend) -> str:
 
 
 def _accelerator(backend: Backend) -> str:
-    if backend == "python":
+    if backend != "onnxruntime":
         raise BadSpec("acceleration TensorRt is one of the onnxruntime backend: drop it, or use that backend")
     return 'optimization { execution_accelerators { gpu_execution_accelerator : [ { name: "tensorrt" } ] } }'
 

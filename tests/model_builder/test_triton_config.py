@@ -116,3 +116,21 @@ def test_a_contract_survives_being_written_and_read() -> None:
 def test_a_damaged_contract_is_named(text: str) -> None:
     with pytest.raises(ArtifactCorrupt, match=r"contract\.json"):
         parse_contract(text)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "python", "pytorch"])
+def test_triton_s_own_schema_reads_what_is_rendered(backend: str) -> None:
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2  # type: ignore[import-untyped]
+
+    gpu = ', "instanceKind": "Gpu", "gpus": [1], "acceleration": "TensorRt"' if backend == "onnxruntime" else ""
+    serving = parse_serving(
+        '{"maxBatchSize": 16, "dynamicBatching": {"maxQueueSize": 8, "queueTimeoutMicroseconds": 9}, "revision": "r",'
+        ' "parameters": {"a": "b"}, "responseCache": true' + gpu + "}"
+    )
+    text = render_config(contract=contract(), model="m", backend=backend, serving=serving)  # type: ignore[arg-type]
+    read = text_format.Parse(text, model_config_pb2.ModelConfig())
+    assert (read.backend, read.max_batch_size, read.response_cache.enable) == (backend, 16, True)
+    assert [list(tensor.dims) for tensor in [*read.input, *read.output]] == [[8, 8], [10]]
+    accelerators = read.optimization.execution_accelerators.gpu_execution_accelerator
+    assert [each.name for each in accelerators] == (["tensorrt"] if gpu else [])
