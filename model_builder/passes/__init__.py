@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from model_builder.passes import distill, fastest, federated, finetune, float16, prune, quantize, train, tune
+from model_builder.passes import distill, fastest, federated, finetune, float16, prune, qat, quantize, train, tune
 from model_builder.passes.base import Pass
 
 REGISTRY: Mapping[str, Pass] = {
@@ -14,6 +14,7 @@ REGISTRY: Mapping[str, Pass] = {
         distill.PASS,
         prune.PASS,
         quantize.PASS,
+        qat.PASS,
         float16.PASS,
         fastest.PASS,
         tune.PASS,
