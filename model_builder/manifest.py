@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_builder import __version__, golden, graph, graph_file, identity, triton
+from model_builder import __version__, golden, graph, graph_file, identity, sources, triton
 from model_builder import artifact as artifacts
 from model_builder.contract import Contract
 from model_builder.data.text import Tokens
@@ -71,7 +71,7 @@ def describe(*, plan: Plan, data: Dataset, source_digest: str | None, outcome: O
     return {
         "schemaVersion": 1,
         "model": {"name": spec.model.name, "version": spec.model.version},
-        "source": {"uri": spec.source.uri, "architecture": spec.source.architecture, "digest": source_digest},
+        "source": {**sources.describe(spec.source), "digest": source_digest},
         "data": {
             "name": data.name,
             "digest": data.digest,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from model_builder import architectures
+from model_builder.architectures.base import Ends
 from model_builder.data.base import Dataset
 from model_builder.decode import suggest
 from model_builder.errors import BadSpec
@@ -50,7 +52,8 @@ def plan(kind: str, *, teacher: nn.Module, width: float, hidden: int, data: Data
         return {"student": kind, "sizes": [rows[0].numel(), hidden, outputs], "standardised": True}
     if kind not in architectures.REGISTRY:
         raise BadSpec(f"distill.student is {kind!r}; {suggest(kind, [NARROW, MLP, *architectures.REGISTRY])}")
-    return {"student": kind, "standardised": data.normalization is not None}
+    ends = dataclasses.asdict(Ends.of(data)) if kind in architectures.SIZED else None
+    return {"student": kind, "ends": ends, "standardised": data.normalization is not None}
 
 
 def _narrower(teacher: nn.Module, *, links: list[chains.Link], width: float) -> dict[str, dict[str, int]]:
@@ -87,7 +90,8 @@ def make(shape: Mapping[str, Any], *, teacher: nn.Module, mean: Tensor | None, s
         inputs, hidden, outputs = shape["sizes"]
         bare: nn.Module = nn.Sequential(nn.Flatten(), nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
     else:
-        bare = architectures.REGISTRY[shape["student"]]().network
+        made = architectures.make(shape["student"], parameters={}, ends=lambda: Ends(**shape["ends"]))
+        bare = made.network
     if not shape["standardised"]:
         return bare
     assert mean is not None

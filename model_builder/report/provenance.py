@@ -60,7 +60,7 @@ def _asked(told: Mapping[str, Any]) -> dict[str, Any]:
     source = told["source"]
     return {
         "model": told["model"],
-        "source": {"uri": source["uri"], "architecture": source["architecture"]},
+        "source": {name: value for name, value in source.items() if name != "digest"},
         "data": told["data"]["section"],
         "recipe": told["recipe"],
         "gates": [gate["metric"] for gate in told["gates"]],

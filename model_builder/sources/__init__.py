@@ -16,7 +16,7 @@ from model_builder.errors import BadData, BadSpec
 from model_builder.sources import builtin, onnx, program, safety, weights
 from model_builder.sources.base import Source, SourceModel, WantedEnds
 
-__all__ = ["Source", "SourceModel", "check", "load"]
+__all__ = ["Source", "SourceModel", "check", "describe", "load"]
 
 _BUILTIN = "builtin"
 #: Suffix -> loader(path, name, source, folder, fresh): the nearer to the front, the better a file is to start from.
@@ -54,6 +54,15 @@ def check(source: Source, *, where: str = "spec.source") -> None:
         raise BadSpec(f"{where}.uri is {source.uri!r}; schemes: {suggest(parts.scheme, [*remote.MODULES, _BUILTIN])}")
     remote.check(source.uri, where=f"{where}.uri")
     safety.check_name(source.file or parts.path, where=where)
+
+
+def describe(source: Source) -> dict[str, object]:
+    """What the spec says of it, for the manifest, with what made the network under `architecture`."""
+    if urlsplit(source.uri).scheme == _BUILTIN:
+        name = builtin.name_of(source.uri)
+    else:
+        name = source.code.factory if source.code else source.architecture
+    return {"uri": source.uri, "architecture": name, "parameters": dict(source.parameters), "head": source.head}
 
 
 def load(source: Source, *, seed: int, workspace: Path, ends: WantedEnds | None = None) -> SourceModel:

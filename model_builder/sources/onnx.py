@@ -41,6 +41,20 @@ def load(path: Path, *, name: str, source: Source, folder: Path, fresh: Fresh) -
     return SourceModel(architecture=None, digest=None, graph=joined)
 
 
+def data_files(path: Path) -> list[Path]:
+    """The files that hold weights of a graph, whether they are there or not; none if it is no graph."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except (DecodeError, ValueError):
+        return []  # loading it says what is wrong
+    outside = (tensor for tensor in _tensors(graph) if tensor.data_location == onnx.TensorProto.EXTERNAL)
+    places = {entry.value for tensor in outside for entry in tensor.external_data if entry.key == "location"}
+    return [path.parent / place for place in sorted(places)]
+
+
 def _tensors(graph: Any) -> list[Any]:
     """All tensors of a graph and of the graphs inside its operators."""
     tensors = list(graph.initializer)

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from model_builder.data.base import IGNORED_LABEL, Dataset, Split, Task
 from model_builder.data.text import NUMBER_OF_PADDING, NUMBER_OF_UNKNOWN
 from model_builder.errors import BadSpec
 from model_builder.export import export
+from model_builder.passes import students
 from model_builder.spec import Export
 from tests.model_builder.networks import dataset
 
@@ -145,6 +147,16 @@ def test_what_the_data_ask_for() -> None:
 def test_the_seed_decides_the_weights() -> None:
     first, second = encoder().network.state_dict(), encoder().network.state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("per_token", [False, True])
+def test_a_student_follows_the_data_as_its_teacher_does(per_token: bool) -> None:
+    data = texts(per_token=per_token)
+    teacher = network(Ends.of(data))
+    shape = students.plan("text-encoder", teacher=teacher, width=1.0, hidden=1, data=data)
+    student = students.make(json.loads(json.dumps(shape)), teacher=teacher, mean=None, scale=None)
+    rows = torch.from_numpy(data.test.rows)
+    assert student(rows).shape == teacher(rows).shape
 
 
 def test_every_network_of_one_size_needs_nothing() -> None:

@@ -99,6 +99,7 @@ def test_words_are_tagged_by_an_encoder_of_static_integers(tmp_path: Path) -> No
     assert [t["shape"] for t in result["outputs"]] == [[6, len(manifest["data"]["classes"])]]
     assert {row["class"] for row in manifest["tables"]["final"]["perEntity"]} == {"person", "place"}
     assert [gate["verdict"] for gate in manifest["gates"]] == ["Pass"]
+    assert (manifest["source"]["architecture"], manifest["source"]["parameters"]["width"]) == ("text-encoder", 16)
     assert len(manifest["audits"]["attention"]["tables"]["rollout"]) == 4
     assert {"QuantizeLinear", "MatMul"} <= operators(model)
 
@@ -139,7 +140,7 @@ def test_a_server_answers_numbers_of_words_as_the_build_did(tmp_path: Path, trit
     with grpc.InferenceServerClient(triton.grpc) as client:
         client.load_model("texts")
     golden = json.loads((triton.repository / "texts" / "golden.json").read_text())
-    assert len(golden["requests"]) == 5
+    assert golden["requests"]
     for case in golden["requests"]:
         request = urllib.request.Request(f"{triton.http}/v2/models/texts/infer", json.dumps(case["request"]).encode())
         with urllib.request.urlopen(request) as response:
