@@ -182,6 +182,7 @@ def _produce(
         reporter=reporter,
     )
     findings.gates += checks.as_gates(checked)
+    pipeline.release()
     reporter.phase("write")
     contract = manifest.write_repository(plan=plan, final=final, data=data, tolerance=pipeline.tolerance, out=artifact)
     for path in further:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from model_builder import architectures, data, identity, remote, sources
 from model_builder.architectures.base import Ends
+from model_builder.artifact import hash_file
 from model_builder.cache import Cache, key_of
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class Inputs:
         code = identity.code_digest(architectures.REGISTRY[self.spec.source.architecture].__module__)
         uris = [self.spec.source.uri]
         digest = self._remembered(["source", section, code], uris=uris, read=self._read_source)
-        # The digest is that of the weights; code may have more files.
-        return [digest, section, code, self._identities(uris) if self.spec.source.code is not None else None]
+        # The digest is that of one file of weights; a graph may have data beside it, and code more files.
+        return [digest, section, code, self._identities(uris), _data_beside(uris[0])]
 
     def _read_source(self) -> str:
         digest = self.source().digest
@@ -108,3 +109,13 @@ class Inputs:
         """None where a place has none."""
         found = [remote.identity(uri, where="spec") for uri in uris]
         return None if None in found else found
+
+
+def _data_beside(uri: str) -> list[str]:
+    """Hashes of the files of data that a single graph on disk names; of all else the identity covers every file."""
+    path = Path(unquote(urlsplit(uri).path))
+    if urlsplit(uri).scheme != _FILE or path.suffix != ".onnx" or not path.is_file():
+        return []
+    from model_builder.sources import onnx
+
+    return [hash_file(file) if file.is_file() else "" for file in onnx.data_files(path)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 import pytest
 
-from model_builder import remote
+from model_builder import graph_file, remote
 from model_builder.cache import Cache
 from model_builder.decode import decode
 from model_builder.inputs import Inputs
@@ -17,6 +17,7 @@ from model_builder.remote import objects
 from model_builder.remote.oci import MANIFEST_TYPE, TITLE, Layout, file_digest
 from model_builder.spec import Spec
 from tests.model_builder.conftest import spec
+from tests.model_builder.test_external_data import product
 
 Origin = Callable[..., str]
 
@@ -85,6 +86,23 @@ def test_files_are_known_by_what_is_in_them(tmp_path: Path, origin: Origin, fetc
     assert (origin(uri), fetched) == (first, [])
     arrays(tmp_path / "a.npz", classes=4)
     assert origin(uri) != first
+
+
+def test_data_beside_a_graph_are_part_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_file, "DATA_FILE_FROM", 1)
+    graph_file.write(product(130), folder=tmp_path, to=tmp_path / "model.onnx")
+    raw = spec(source={"uri": (tmp_path / "model.onnx").as_uri()})
+    cache = Cache.open(tmp_path / "cache", tell=lambda _: None)
+
+    def key() -> str:
+        read = decode(Spec, raw, where="spec")
+        return Inputs(spec=read, reporter=SilentReporter(), workspace=tmp_path, cache=cache).origin
+
+    first = key()
+    assert key() == first
+    data = graph_file.files(tmp_path / "model.onnx")[1]
+    data.write_bytes(data.read_bytes()[:-1] + b"x")
+    assert key() != first
 
 
 def test_what_changes_while_it_is_read_is_not_remembered(
