@@ -1,4 +1,4 @@
-"""Flower's messages in one process. The runtime that carries them between machines: `test_pass_federated_network`."""
+"""Nodes of a Flower run, in one process: its messages go as bytes, but through none of its servers."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_builder import checkpoint
 from model_builder.data.base import Dataset, Task
-from model_builder.errors import BadSpec
+from model_builder.errors import BadData, BadSpec
 from model_builder.passes.base import Cache, Context
 from model_builder.passes.federated.masks import Keys
 from model_builder.passes.federated.messages import Answer, Joined, Order, Told
@@ -72,6 +72,7 @@ class Site:
         """Train for one round, or tell the head.
 
         Raises:
+            BadData: the head of the round before is lost.
             BadSpec: the vector is that of another network, the keys are wrong, or the round was asked for before: one
                 mask on two updates would tell their difference.
             GateFailed: the training diverged.
@@ -86,7 +87,7 @@ class Site:
         self._answered = order.round
         network = copy.deepcopy(self._network)
         before = torch.from_numpy(order.vector.copy())
-        head = self._head(after=order.round - 1)
+        head = self._head(after=order.round - 1 if self._layout.head else 0)
         if order.part == "Head":
             fill(head, network=network, names=self._layout.head)
             return self._answer(order, update=head.double() - before.double(), told=None)
@@ -168,17 +169,21 @@ class Site:
 
     def _head(self, *, after: int) -> torch.Tensor:
         """The site's own head after so many rounds, from a training that was killed if need be."""
-        if after not in self._heads:
-            found = checkpoint.load(self._place(after))
-            if found is None or found["round"] != after:
-                found = {"head": self._heads[max(self._heads)]}
-            self._heads = {after: found["head"]}
+        if after in self._heads:
+            return self._heads[after]
+        found = checkpoint.load(self._place(after))
+        if found is None or found["round"] != after:
+            raise BadData(
+                f"federated: site {self._number} has lost its head of round {after}: give its folder back, or start a "
+                "new training"
+            )
+        self._heads = {after: found["head"]}
         return self._heads[after]
 
     def _keep_head(self, head: torch.Tensor, *, after: int) -> None:
         """The last one stays as well: a server that was killed in between asks for the same round again."""
-        self._heads = {after - 1: self._heads[after - 1], after: head}
         if self._layout.head:
+            self._heads = {after - 1: self._heads[after - 1], after: head}
             checkpoint.save(self._place(after), number=after, state={"round": after, "head": head})
 
     def _place(self, after: int) -> Path:
