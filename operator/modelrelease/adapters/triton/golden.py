@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from modelrelease.adapters.triton.answers import Answer, Fault
@@ -44,6 +44,7 @@ _MOST_SIGNS = 1000
 class _Asked:
     """A revision's check, its golden set if it could be asked any, and the answers that could be read."""
 
+    record: Record
     check: GoldenCheck
     wanted: GoldenSet | None = None
     answers: tuple[tuple[GoldenRequest, Answer], ...] = ()
@@ -80,64 +81,60 @@ class GoldenProber:
         if (why := next((said for said in misfits if said is not None), None)) is not None:
             problem = Problem(reason=UNFIT, message=why)
             return GoldenAnswers(checks=(GoldenCheck(revision=candidate.revision, at=now, asked=0, problem=problem),))
-        mine = self._check(meta, model, candidate, Slot.PREVIEW, compare, now)
+        run = _Run(prober=self, meta=meta, model=model, declared=compare, now=now)
+        mine = run.check(candidate, Slot.PREVIEW)
         if stable is None:
             return GoldenAnswers(checks=((await mine).check,))
-        found, control = await asyncio.gather(mine, self._check(meta, model, stable, Slot.STABLE, compare, now))
-        compared = await self._compare(meta, model, candidate, stable, found, control.wanted, compare, now)
+        found, control = await asyncio.gather(mine, run.check(stable, Slot.STABLE))
+        compared = await run.compare(found, control)
         return GoldenAnswers(checks=(found.check, control.check), compared=compared)
 
-    async def _check(
-        self,
-        meta: Meta,
-        model: str,
-        record: Record,
-        slot: Slot,
-        compare: tuple[OutputComparison, ...],
-        now: datetime,
-    ) -> _Asked:
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One run: what does not change while both revisions are asked."""
+
+    prober: GoldenProber
+    meta: Meta
+    model: str
+    declared: tuple[OutputComparison, ...]
+    now: datetime
+
+    async def check(self, record: Record, slot: Slot) -> _Asked:
         """Ask a revision its own golden requests."""
+        known = GoldenCheck(revision=record.revision, at=self.now, asked=0)
         try:
-            async with self._asker(meta, model, record, slot) as asker:
+            async with self._asker(record, slot) as asker:
                 config = await asker.config()
                 wanted = await carried(config, record=record)
                 if (changed := await asker.changed(max_batch_size=config.max_batch_size)) is not None:
                     count = len(wanted.requests)
-                    check = GoldenCheck(revision=record.revision, at=now, asked=count, failed=count, message=changed)
-                    return _Asked(check=check)
-                outcomes = await self._outcomes(asker, wanted, _rules(wanted, compare, record))
+                    return _Asked(record=record, check=replace(known, asked=count, failed=count, message=changed))
+                outcomes = await self._outcomes(asker, wanted, self._rules(wanted, record))
         except Trouble as trouble:
-            return _Asked(check=GoldenCheck(revision=record.revision, at=now, asked=0, problem=trouble.problem))
+            return _Asked(record=record, check=replace(known, problem=trouble.problem))
         answers = tuple(
             (request, one.answer)
             for request, one in zip(wanted.requests, outcomes, strict=False)
             if one.answer is not None
         )
-        return _Asked(check=_summary(outcomes, revision=record.revision, at=now), wanted=wanted, answers=answers)
+        check = _summary(outcomes, revision=record.revision, at=self.now)
+        return _Asked(record=record, check=check, wanted=wanted, answers=answers)
 
-    async def _compare(
-        self,
-        meta: Meta,
-        model: str,
-        candidate: Record,
-        stable: Record,
-        asked: _Asked,
-        control: GoldenSet | None,
-        declared: tuple[OutputComparison, ...],
-        now: datetime,
-    ) -> GoldenComparison | None:
+    async def compare(self, asked: _Asked, control: _Asked) -> GoldenComparison | None:
         """Ask stable what the candidate has answered; None where it can't be asked that, or does not answer."""
+        candidate, stable = asked.record, control.record
         if asked.wanted is None or candidate.result.contract != stable.result.contract:
             return None
         both: list[tuple[GoldenRequest, Answer, Answer]] = []
         started = time.perf_counter()
         try:
-            async with self._asker(meta, model, stable, Slot.STABLE) as asker:
+            async with self._asker(stable, Slot.STABLE) as asker:
                 for request, mine in asked.answers:
                     theirs = await asker.ask(request, rules=None)
                     if theirs.answer is not None:
                         both.append((request, mine, theirs.answer))
-                    if time.perf_counter() - started > self.most:
+                    if time.perf_counter() - started > self.prober.most:
                         break
         except Trouble:
             return None  # the check of stable tells
@@ -145,28 +142,31 @@ class GoldenProber:
             return None
         return compare(
             [(mine, theirs) for _, mine, theirs in both],
-            rules=_rules(asked.wanted, declared, candidate),
-            signs=_signs(both, asked.wanted, control, candidate),
+            rules=self._rules(asked.wanted, candidate),
+            signs=_signs(both, asked.wanted, control.wanted, candidate),
             candidate=candidate.revision,
             stable=stable.revision,
             rows=sum(request.rows for request, _, _ in both),
-            at=now,
+            at=self.now,
         )
 
+    def _rules(self, wanted: GoldenSet, record: Record) -> Rules:
+        return Rules(tolerance=wanted.tolerance, declared=fitting(self.declared, record.result.contract))
+
     @asynccontextmanager
-    async def _asker(self, meta: Meta, model: str, record: Record, slot: Slot) -> AsyncIterator[Asker]:
+    async def _asker(self, record: Record, slot: Slot) -> AsyncIterator[Asker]:
         """Open a connection of its own: the Service picks a pod anew."""
         from tritonclient.grpc import aio  # type: ignore[import-untyped]
 
-        address = self.address(meta, slot)
+        address = self.prober.address(self.meta, slot)
         options = channel(largest=_LARGEST_ANSWER)
         async with aio.InferenceServerClient(address, channel_args=options) as client:
             yield Asker(
                 client=client,
                 address=address,
-                model=model,
+                model=self.model,
                 contract=record.result.contract,
-                deadline=self.deadline,
+                deadline=self.prober.deadline,
             )
 
     async def _outcomes(self, asker: Asker, wanted: GoldenSet, rules: Rules) -> list[Outcome]:
@@ -175,13 +175,9 @@ class GoldenProber:
         started = time.perf_counter()
         for request in wanted.requests:
             outcomes.append(await asker.ask(request, rules=rules))
-            if outcomes[-1].fault is Fault.SILENT or time.perf_counter() - started > self.most:
+            if outcomes[-1].fault is Fault.SILENT or time.perf_counter() - started > self.prober.most:
                 break
         return outcomes
-
-
-def _rules(wanted: GoldenSet, declared: tuple[OutputComparison, ...], record: Record) -> Rules:
-    return Rules(tolerance=wanted.tolerance, declared=fitting(declared, record.result.contract))
 
 
 def _signs(
