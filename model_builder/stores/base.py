@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from model_builder import artifact as artifacts
 from model_builder import signing
+
+#: Two pushes with different keys would otherwise contend without end.
+_TRIES = 3
 
 
 class Store(Protocol):
@@ -19,7 +23,7 @@ class Store(Protocol):
     def put(self, *, artifact: Path, digest: str) -> str:
         """Store an artifact, whole or not at all; one that is there is left alone. Return its URI.
 
-        All that changes one that is there is a signature, see `supersedes`.
+        All that changes one that is there is a signature, see `settle`.
         """
 
     def has(self, path: str) -> bool:
@@ -27,6 +31,17 @@ class Store(Protocol):
 
     def fetch(self, *, path: str, to: Path) -> None:
         """Copy one file of the artifact at this URI."""
+
+
+def settle(artifact: Path, *, stored: Store, tell: Callable[[], None]) -> None:
+    """See that manifest and signature in a store belong together; `tell` puts those of the artifact there.
+
+    Asked again after each time: another push may have done the same at this moment, and left one of each.
+    """
+    for _ in range(_TRIES):
+        if not supersedes(artifact, stored=stored):
+            return
+        tell()
 
 
 def supersedes(artifact: Path, *, stored: Store) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
 import uuid
@@ -11,7 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from model_builder import artifact as artifacts
 from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
-from model_builder.stores.base import supersedes
+from model_builder.stores.base import settle
 
 
 @dataclass(frozen=True)
@@ -39,28 +40,26 @@ class FileStore:
             raise translate(error, root=self.root) from error
 
     def put(self, *, artifact: Path, digest: str) -> str:
-        """Copy and rename. An artifact that is there but damaged is replaced."""
+        """Copy and rename. An artifact that is there but damaged is replaced, and a copy that was cut off completed."""
         final = self.root / artifacts.folder_name(digest)
         uri = "file://" + quote(str(final))
-        temporary = self.root / f".incomplete-{uuid.uuid4().hex}"
+        own, kept = self.root / f".incomplete-{uuid.uuid4().hex}", self.root / f".incomplete-{final.name}"
         try:
-            if _intact(final, digest=digest):
-                if supersedes(artifact, stored=FileStore(final)):
-                    temporary.mkdir()
-                    for name in (artifacts.SIGNATURE, artifacts.MANIFEST):
-                        shutil.copyfile(artifact / name, temporary / name)
-                        (temporary / name).replace(final / name)
-                return uri
-            self.root.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(artifact, temporary, ignore=shutil.ignore_patterns(".work"), copy_function=shutil.copyfile)
-            if final.exists():
-                final.rename(temporary.with_name(temporary.name + "-damaged"))
-            _rename(temporary, final)
+            own.mkdir(parents=True)
+            there = final.exists()
+            if not _intact(final, digest=digest):
+                whole = _collect(artifact, kept=kept, own=own)
+                _tell(artifact, to=whole, own=own)
+                if there:
+                    whole = _taken_away(final, own=own, digest=digest) or whole
+                _put(whole, final)
+            settle(artifact, stored=FileStore(final), tell=lambda: _tell(artifact, to=final, own=own))
         except OSError as error:
+            # Whoever has to free space does not look for this.
+            shutil.rmtree(kept, ignore_errors=True)
             raise translate(error, root=self.root) from error
         finally:
-            for leftover in (temporary, temporary.with_name(temporary.name + "-damaged")):
-                shutil.rmtree(leftover, ignore_errors=True)
+            shutil.rmtree(own, ignore_errors=True)
         return uri
 
     def has(self, path: str) -> bool:
@@ -90,9 +89,51 @@ def _intact(folder: Path, *, digest: str) -> bool:
     return artifacts.digest_of(artifacts.scan(folder)) == digest
 
 
-def _rename(temporary: Path, final: Path) -> None:
+def _collect(artifact: Path, *, kept: Path, own: Path) -> Path:
+    """All that the digest covers, in a folder of this push alone.
+
+    Every file is first kept whole, under its hash, where the next push of this artifact finds it should this one be cut
+    off. Of pushes at the same time one may take what another kept: that one copies once more.
+    """
+    files, whole, part = artifacts.scan(artifact), own / "whole", own / "part"
+    with contextlib.suppress(FileExistsError):
+        kept.mkdir()
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            if not (kept / file.sha256).is_file() or artifacts.hash_file(kept / file.sha256) != file.sha256:
+                shutil.copyfile(artifact / file.path, part)
+                part.replace(kept / file.sha256)
+    for file in files:
+        target = whole / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            (kept / file.sha256).rename(target)
+        except FileNotFoundError:
+            shutil.copyfile(artifact / file.path, target)
+    with contextlib.suppress(OSError):  # another push still keeps files there
+        kept.rmdir()
+    return whole
+
+
+def _taken_away(final: Path, *, own: Path, digest: str) -> Path | None:
+    """Take a damaged artifact away; what another push has put into its place by now is given back."""
+    away = own / "away"
+    with contextlib.suppress(FileNotFoundError):
+        final.rename(away)
+    return away if _intact(away, digest=digest) else None
+
+
+def _tell(artifact: Path, *, to: Path, own: Path) -> None:
+    """Put signature and manifest there, each by a rename; the manifest last, which makes an artifact of it."""
+    for name in (artifacts.SIGNATURE, artifacts.MANIFEST):
+        if (artifact / name).is_file():
+            shutil.copyfile(artifact / name, own / name)
+            (own / name).replace(to / name)
+
+
+def _put(whole: Path, final: Path) -> None:
     try:
-        temporary.rename(final)
+        whole.rename(final)
     except OSError as error:
         # Two builds of the same artifact at once: the other one was first, and stored the same bytes.
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from model_builder import artifact as artifacts
 from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
 from model_builder.remote.objects import Bucket, same
-from model_builder.stores.base import supersedes
+from model_builder.stores.base import settle
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,22 @@ class ObjectStore:
         keeps no checksums, an artifact with a manifest is taken to be complete.
         """
         folder = self._key(artifacts.folder_name(digest))
-        manifest = f"{folder}/{artifacts.MANIFEST}"
         there = {entry.key: entry for entry in self.bucket.find(folder)}
-        complete = manifest in there
+        complete = f"{folder}/{artifacts.MANIFEST}" in there
         for file in artifacts.scan(artifact):
             key, path = f"{folder}/{file.path}", artifact / file.path
             if key in there and same(there[key], path, unless_told=complete):
                 continue
             self.bucket.upload(path, key=key)
-        if not complete or supersedes(artifact, stored=ObjectStore(self.bucket, prefix=folder)):
-            if (artifact / artifacts.SIGNATURE).is_file():
-                self.bucket.upload(artifact / artifacts.SIGNATURE, key=f"{folder}/{artifacts.SIGNATURE}")
-            self.bucket.upload(artifact / artifacts.MANIFEST, key=manifest)
+
+        def tell() -> None:
+            for name in (artifacts.SIGNATURE, artifacts.MANIFEST):
+                if (artifact / name).is_file():
+                    self.bucket.upload(artifact / name, key=f"{folder}/{name}")
+
+        if not complete:
+            tell()
+        settle(artifact, stored=ObjectStore(self.bucket, prefix=folder), tell=tell)
         return f"{self.bucket.scheme}://{self.bucket.name}/{folder}"
 
     def has(self, path: str) -> bool:

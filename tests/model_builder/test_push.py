@@ -1,7 +1,10 @@
 """Pushing by hand: the same stores as a build's, and what a signature changes in one that has the artifact already."""
 
+import errno
 import json
+import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from model_builder import artifact as artifacts
 from model_builder.artifact import MANIFEST, SIGNATURE
-from model_builder.errors import BadSpec, Untrusted
+from model_builder.errors import BadSpec, StorageError, Untrusted
 from model_builder.remote.objects import Bucket
 from model_builder.signing import Signer, verify
 from model_builder.stores import open_store
@@ -129,6 +132,65 @@ def test_a_damaged_signature_is_sent_again(
     (folder / SIGNATURE).write_bytes(good)
     command("push", folder, store)
     verify(stored(uri, tmp_path / "back"), public_key=keys[1], origin="the store")
+
+
+def test_a_copy_that_was_cut_off_is_completed_without_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, digest = make_whole(tmp_path / "a")
+    store, copy = open_store((tmp_path / "store").as_uri()), shutil.copyfile
+    copied: list[str] = []
+
+    def cut_off(source: Path, to: Path) -> object:
+        if len(copied) == 3:
+            to.write_bytes(b"half")
+            raise KeyboardInterrupt
+        copied.append(source.name)
+        return copy(source, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            store.put(artifact=folder, digest=digest)
+    (left,) = (tmp_path / "store").iterdir()
+    assert not (left / MANIFEST).exists()
+    # What a disk has spoilt meanwhile is copied again.
+    spoilt = next(file for file in artifacts.scan(folder) if file.path.endswith(copied[-1]))
+    (left / spoilt.sha256).write_bytes(b"x" * spoilt.size)
+    again: list[str] = []
+    monkeypatch.setattr(shutil, "copyfile", lambda source, to: (again.append(source.name), copy(source, to)))
+    uri = store.put(artifact=folder, digest=digest)
+    assert sorted([*copied[:-1], *again]) == sorted(path.name for path in folder.rglob("*") if path.is_file())
+    assert [path.as_uri() for path in (tmp_path / "store").iterdir()] == [uri]
+    assert artifacts.digest_of(artifacts.scan(tmp_path / "store" / artifacts.folder_name(digest))) == digest
+
+
+def test_a_copy_that_failed_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, digest = make_whole(tmp_path / "a")
+    copy = shutil.copyfile
+
+    def fills_the_disk(source: Path, to: Path) -> object:
+        if source.name == artifacts.GOLDEN:
+            raise OSError(errno.ENOSPC, "full")
+        return copy(source, to)
+
+    monkeypatch.setattr(shutil, "copyfile", fills_the_disk)
+    with pytest.raises(StorageError, match="is full"):
+        open_store((tmp_path / "store").as_uri()).put(artifact=folder, digest=digest)
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_pushes_at_the_same_time_end_with_one_whole_artifact(tmp_path: Path, keys: tuple[Path, Path]) -> None:
+    made = [make_whole(tmp_path / f"a{n}", createdAt=str(n)) for n in range(8)]
+    for folder, _ in made[::2]:
+        Signer.open(keys[0]).sign(folder)
+    for turn in range(5):
+        uri = (tmp_path / f"store{turn}").as_uri()
+        with ThreadPoolExecutor(len(made)) as pool:
+            puts = [pool.submit(open_store(uri).put, artifact=folder, digest=digest) for folder, digest in made]
+        uris = {put.result() for put in puts}
+        assert [path.as_uri() for path in (tmp_path / f"store{turn}").iterdir()] == list(uris)
+        verify(stored(*uris, tmp_path / f"back{turn}"), public_key=keys[1], origin="the store")
 
 
 def test_google_s_credentials_may_come_as_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
