@@ -200,7 +200,7 @@ class Pipeline:
             summon(self.group, before=[Finished(self._done[done.key], self._folder(done)) for done in before])
         context = self._context(step)
         self._seed(index)
-        with measured() as usage:
+        with measured() as usage, context.group.together(context.workspace):
             network = implementation.apply(network=network, parameters=step.resolved.parameters, context=context)
         network = network.eval()
         aliases = _save(network, to=folder / _WEIGHTS) if implementation.restore is not None else {}

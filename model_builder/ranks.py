@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: The others wait for process 0 through all that it does alone. Whoever dies is noticed at once, by `torchrun` as well.
 _PATIENCE = datetime.timedelta(days=7)
+#: Note on an error that all processes have heard of: nobody waits to be told.
+_AGREED = "all processes of this build end what they were doing with this error"
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,23 @@ class Group:
 
     @contextlib.contextmanager
     def together(self, place: Path) -> Iterator[None]:
-        """Go on when all have done what is within; what one process failed with is raised on all."""
+        """Go on when all have done what is within; what one process failed with is raised on all.
+
+        Whoever fails says so at its end. The others hear of it where they agree next, be it within.
+        """
         error = None
         try:
             with translated(place):
                 yield
         except BuildError as failure:
+            if self.agreed(failure):
+                raise
             error = failure
         self.agree(error)
+
+    def agreed(self, error: BuildError) -> bool:
+        """Whether all processes raise this error, or one that says the same."""
+        return self.size > 1 and _AGREED in getattr(error, "__notes__", ())
 
     def agree(self, error: BuildError | None) -> None:
         """Raise what this process, or else the first one that did, failed with; if none did, nothing."""
@@ -114,8 +125,8 @@ class Group:
             told = None if error is None else {"kind": type(error).__name__, "reason": error.reason, "text": str(error)}
             failures = [json.loads(bytes(text.tolist())) for text in self.gathered(_text(json.dumps(told)))]
             rank, found = next((rank, failure) for rank, failure in enumerate(failures) if failure is not None)
-            if error is None:
-                raise _rebuilt(found, rank=rank)
+            error = error or _rebuilt(found, rank=rank)
+            error.add_note(_AGREED)
         if error is not None:
             raise error
 
@@ -145,7 +156,7 @@ class Group:
             distributed.all_gather(parts, padded)
         return [part[: int(length)] for part, length in zip(parts, lengths, strict=True)]
 
-    def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+    def add_gradients(self, parameters: Iterable[torch.nn.Parameter], *, place: Path) -> None:
         """Every parameter gets the sum of its gradients; one that no process has a gradient of stays without."""
         import torch
 
@@ -156,7 +167,8 @@ class Group:
         used = [parameter for parameter, count in zip(learning, known.tolist(), strict=True) if count]
         if not used:
             return
-        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in used])
+        with self.together(place):
+            flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in used])
         for parameter, part in zip(used, torch.split(self.add(flat), [p.numel() for p in used]), strict=True):
             parameter.grad = part.reshape(parameter.shape).clone()
 

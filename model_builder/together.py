@@ -70,7 +70,7 @@ def follow(group: Group, *, read: Callable[[], tuple[Plan, Mapping[str, str]]]) 
         The exit code of the build.
 
     Raises:
-        BuildError: process 0 is gone.
+        BuildError: process 0 is gone, or something failed that it does not hear of: ending ends it, too.
     """
     made: Pipeline | None = None
     with tempfile.TemporaryDirectory() as name:
@@ -80,15 +80,32 @@ def follow(group: Group, *, read: Callable[[], tuple[Plan, Mapping[str, str]]]) 
             if _END in order:
                 return int(order[_END])
             before = _received(group, order=order, folder=folder)
-            with contextlib.suppress(BuildError):  # process 0 fails with the same, and says so
-                try:
-                    with translated(folder):
-                        made = made or _pipeline(group, *read(), folder=folder)
-                        made.take(before)
-                except BuildError as error:
-                    group.agree(error)
-                assert made is not None
+            try:
+                made = _ready(group, made=made, read=read, before=before, folder=folder)
                 made.network_after(len(before) + 1)
+            except BuildError as error:
+                if not group.agreed(error):
+                    raise
+                # Process 0 fails with the same, says so, and then tells the end.
+
+
+def _ready(
+    group: Group,
+    *,
+    made: Pipeline | None,
+    read: Callable[[], tuple[Plan, Mapping[str, str]]],
+    before: Sequence[Finished],
+    folder: Path,
+) -> Pipeline:
+    """The build as it is before the step; what goes wrong until then is agreed upon, since process 0 waits for it."""
+    try:
+        with translated(folder):
+            made = made or _pipeline(group, *read(), folder=folder)
+            made.take(before)
+    except BuildError as error:
+        group.agree(error)
+        raise
+    return made
 
 
 def _pipeline(group: Group, plan: Plan, replayed: Mapping[str, str], *, folder: Path) -> Pipeline:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from model_builder import trouble
 from model_builder.errors import BadSpec, OutOfMemory
 from model_builder.passes.base import Context
 from model_builder.passes.objective import Objective
@@ -66,7 +65,7 @@ def fit(
         if prepare is not None:
             prepare(training.epoch)
         try:
-            with trouble.translated(context.workspace):
+            with context.group.together(context.workspace):
                 training.run_epoch(after_step=after_step)
         except DivergedError as error:
             training.lower_rate(str(error))

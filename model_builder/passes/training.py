@@ -128,7 +128,7 @@ class Training:
         total = self._group.add(torch.tensor([own], dtype=torch.float64)).item()
         if not math.isfinite(total):
             raise DivergedError(f"a loss of {total}")
-        self._group.add_gradients(self._network.parameters())
+        self._group.add_gradients(self._network.parameters(), place=self._context.workspace)
         if settings.clip:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), settings.clip)
         factor = rate_factor(done, warmup=settings.warmup, schedule=settings.schedule)

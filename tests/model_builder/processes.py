@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -95,6 +96,17 @@ def scenarios(folder: Path, group: Group) -> dict[str, Any]:
 def failures(folder: Path, group: Group) -> dict[str, Any]:
     scarce = Scarce(net(), rank=group.rank)
     outcome = {"scarce": told(scarce, tuned(folder / "scarce", scarce, group=group))}
+    # Outside of what is computed together: the others hear of it at their next step.
+    network, step, left = net(), torch.optim.AdamW.step, [1 if group.rank == 1 else 0]
+
+    def scarce_step(*given: Any, **named: Any) -> Any:
+        if left.pop() if left else 0:
+            raise MemoryError
+        return step(*given, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", scarce_step)
+        outcome["step"] = told(network, tuned(folder / "step", network, group=group))
     for kind in ("memory", "disk"):
         try:
             with group.together(folder):

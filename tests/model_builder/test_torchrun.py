@@ -74,6 +74,8 @@ def test_an_interrupted_training_goes_on_with_the_dropout_of_each_process(both: 
 @pytest.mark.deep
 def test_what_one_process_lacks_memory_for_all_do_with_less(both: Any) -> None:
     for found in both[:2]:
+        assert found["step"]["training"]["rowsAtOnce"] == 8
+        assert close(found["step"]["weights"], found["plain"]["weights"])
         assert found["scarce"]["training"]["rowsAtOnce"] == 8
         assert "ran out of memory with 16 rows at once: it went back to epoch 0" in found["scarce"]["notes"][0]
         own = {name.removeprefix("network."): tensor for name, tensor in found["scarce"]["weights"].items()}
