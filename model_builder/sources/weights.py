@@ -65,8 +65,7 @@ def _filled(state: Mapping[str, Tensor], *, name: str, source: Source, made: Arc
 def _with_head_of(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of `state`; those of the last layer, in the order the network names them, stay the network's own."""
     *_, head = [name for name, module in network.named_modules() if any(True for _ in module.parameters(recurse=False))]
-    body = {name: tensor for name, tensor in state.items() if not name.startswith(f"{head}.")}
-    return body | {name: tensor for name, tensor in network.state_dict().items() if name.startswith(f"{head}.")}
+    return {**state} | {name: tensor for name, tensor in network.state_dict().items() if name.startswith(f"{head}.")}
 
 
 def network(source: Source, *, seed: int, folder: Path, ends: WantedEnds | None) -> Architecture:
