@@ -33,6 +33,7 @@ def table(*rows: list[float]) -> np.ndarray[Any, Any]:
     [
         (NEAR, [100.0, 0.0], [101.0, 0.1], False),  # 0.1 and 1 % of 101
         (NEAR, [99.8, 0.0], [101.0, 0.0], True),
+        (NEAR, [101.105, 0.0], [100.0, 0.0], True),  # a share of what is expected, not of what is found
         (NEAR, [0.0, 0.0], [0.0, 0.11], True),
         (TOP, [9.0, 8.0, 7.0, 0.0, 0.0], [7.0, 9.0, 0.0, 8.0, 0.0], False),  # two of three, in another order
         (TOP, [9.0, 8.0, 7.0, 0.0, 0.0], [0.0, 0.0, 7.0, 8.0, 9.0], True),  # one of three

@@ -36,6 +36,7 @@ def _loss(answer: NDArray[Any], labels: NDArray[Any], kind: Kind) -> NDArray[np.
     if kind is Kind.VALUE:
         off = np.abs(answer.astype(np.float64) - labels)
     else:
-        off = ((answer.argmax(axis=-1) != labels) & (labels != IGNORED)).astype(np.float64)
+        # A token that nobody judges is wrong in both answers, whatever they say.
+        off = (answer.argmax(axis=-1) != labels).astype(np.float64)
     total: NDArray[np.float64] = off.reshape(len(off), -1).sum(axis=1)
     return total
