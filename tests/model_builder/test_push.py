@@ -17,7 +17,9 @@ from model_builder.artifact import MANIFEST, SIGNATURE
 from model_builder.errors import BadSpec, StorageError, Untrusted
 from model_builder.remote.objects import Bucket
 from model_builder.signing import Signer, verify
+from model_builder.stores import file as file_store
 from model_builder.stores import open_store
+from model_builder.stores.base import settle
 from tests.model_builder.samples import make_keys, make_whole
 from tests.model_builder.told import BLOCKED
 
@@ -191,6 +193,57 @@ def test_pushes_at_the_same_time_end_with_one_whole_artifact(tmp_path: Path, key
         uris = {put.result() for put in puts}
         assert [path.as_uri() for path in (tmp_path / f"store{turn}").iterdir()] == list(uris)
         verify(stored(*uris, tmp_path / f"back{turn}"), public_key=keys[1], origin="the store")
+
+
+def test_halves_of_two_pushes_at_once_are_put_right(tmp_path: Path, keys: tuple[Path, Path]) -> None:
+    first, digest = make_whole(tmp_path / "first", createdAt="first")
+    uri = open_store((tmp_path / "store").as_uri()).put(artifact=first, digest=digest)
+    second, _ = make_whole(tmp_path / "second", createdAt="second")
+    Signer.open(keys[0]).sign(second)
+    told: list[tuple[str, ...]] = []
+
+    def tell() -> None:
+        # The manifest of the first time is lost to somebody else's.
+        told.append((SIGNATURE, MANIFEST) if told else (SIGNATURE,))
+        for name in told[-1]:
+            shutil.copyfile(second / name, tmp_path / "store" / artifacts.folder_name(digest) / name)
+
+    settle(second, stored=open_store(uri), tell=tell)
+    assert len(told) == 2
+    verify(stored(uri, tmp_path / "back"), public_key=keys[1], origin="the store")
+    settle(second, stored=open_store(uri), tell=tell)
+    assert len(told) == 2
+
+
+def test_two_that_never_agree_come_to_an_end(tmp_path: Path, keys: tuple[Path, Path]) -> None:
+    folder, digest = make_whole(tmp_path / "a")
+    uri = open_store((tmp_path / "store").as_uri()).put(artifact=folder, digest=digest)
+    Signer.open(keys[0]).sign(folder)
+    told: list[None] = []
+    settle(folder, stored=open_store(uri), tell=lambda: told.append(None))
+    assert len(told) == 3
+
+
+def test_what_another_push_put_in_the_place_of_a_damaged_artifact_is_given_back(
+    tmp_path: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unsigned, digest = make_whole(tmp_path / "unsigned", createdAt="earlier")
+    signed, _ = make_whole(tmp_path / "signed", createdAt="later")
+    Signer.open(keys[0]).sign(signed)
+    store = open_store((tmp_path / "store").as_uri())
+    uri = store.put(artifact=unsigned, digest=digest)
+    final, tell = tmp_path / "store" / artifacts.folder_name(digest), file_store._tell
+    (final / "contract.json").write_text("spoilt")
+
+    def meanwhile(artifact: Path, *, to: Path, own: Path) -> None:
+        shutil.rmtree(final)
+        shutil.copytree(signed, final)
+        tell(artifact, to=to, own=own)
+
+    monkeypatch.setattr(file_store, "_tell", meanwhile)
+    store.put(artifact=unsigned, digest=digest)
+    verify(stored(uri, tmp_path / "back"), public_key=keys[1], origin="the store")
+    assert list((tmp_path / "store").iterdir()) == [final]
 
 
 def test_google_s_credentials_may_come_as_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
