@@ -6,7 +6,13 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-_COLOURS = ("#0b6e4f", "#5f7fbf", "#f4a261", "#8d6cab")
+_COLOURS = {
+    "FP32": "#0b6e4f",
+    "static INT8": "#5f7fbf",
+    "FP16": "#f4a261",
+    "dynamic INT8": "#8d6cab",
+    "QAT": "#c1121f",
+}
 _ACCURACY = {"FP32": "accuracyFp32", "static INT8": "accuracyInt8", "FP16": "accuracyFp16"}
 _TIMES = {"FP16": "Float16", "static INT8": "Int8Static", "dynamic INT8": "Int8Dynamic"}
 
@@ -29,15 +35,16 @@ def draw(results: dict[str, dict[str, Any]], *, path: Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
-    for place, (values, colour) in enumerate(zip(known.values(), _COLOURS, strict=False)):
-        left.plot([place] * len(values), [100 * value for value in values], "o", color=colour, alpha=0.7, markersize=9)
+    for place, (name, values) in enumerate(known.items()):
+        percent = [100 * value for value in values]
+        left.plot([place] * len(values), percent, "o", color=_COLOURS[name], alpha=0.7, markersize=9)
     left.set_xticks(range(len(known)), list(known))
     left.set_xlim(-0.5, len(known) - 0.5)
     left.axhline(98.5, color="#888888", linestyle="--", linewidth=1)
     left.set_title("Accuracy of the digits, % (a point per seed; dashes: target)", fontsize=10)
     for index, found in enumerate(timed.values()):
-        for place, (values, colour) in enumerate(zip(found.values(), _COLOURS[1:], strict=False)):
-            right.bar(index + 0.27 * (place - 1), statistics.median(values), width=0.25, color=colour)
+        for place, (name, values) in enumerate(found.items()):
+            right.bar(index + 0.27 * (place - 1), statistics.median(values), width=0.25, color=_COLOURS[name])
     right.legend(list(_TIMES), fontsize=8, frameon=False)
     right.set_xticks(range(len(timed)), list(timed))
     right.axhline(1.0, color="#888888", linestyle="--", linewidth=1)
