@@ -38,7 +38,7 @@ class Parameters:
 
 
 def apply(*, graph: Path, parameters: Parameters, context: Context) -> Path:
-    """Quantize as `quantize` does, train under that rounding, quantize again; keep what is closer to the float.
+    """Quantize, train under that rounding, quantize again; keep what answers more like the graph in float.
 
     It learns from the answers of the graph before it, so rows need no labels, and also a graph that nobody has the
     network of can be trained.
@@ -52,7 +52,7 @@ def apply(*, graph: Path, parameters: Parameters, context: Context) -> Path:
     chosen = quantize.stratified_order(train.labels, seed=context.seed)[: parameters.calibration_rows]
     ranges = int8.measure_ranges(prepared, sample=train.rows[chosen], method="MinMax")
     calibrated, trained = context.workspace / "calibrated.onnx", context.workspace / "learned.onnx"
-    int8.static(prepared, ranges=ranges, method="MinMax", to=calibrated)
+    qat_network.quantize(prepared, ranges=ranges, to=calibrated)
     points = qat_network.points(calibrated)
     objective, probabilities = _objective(prepared, data=data)
     network = qat_network.make(prepared, points=points, probabilities=probabilities)
@@ -67,7 +67,7 @@ def apply(*, graph: Path, parameters: Parameters, context: Context) -> Path:
     learned, found = qat_network.write(
         network, prepared=prepared, ranges=ranges, points=points, folder=context.workspace
     )
-    int8.static(learned, ranges=found, method="MinMax", to=trained)
+    qat_network.quantize(learned, ranges=found, to=trained)
     return _better({"calibrated": calibrated, "trained": trained}, floating=prepared, context=context)
 
 

@@ -5,22 +5,32 @@ Where a graph is rounded is read off what ONNX Runtime's quantizer made of it, s
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_builder.passes import qat_operators
+from model_builder.passes import int8, qat_operators
 
 if TYPE_CHECKING:
     import onnx
     from torch import nn
 
-#: Steps of a symmetric INT8 number: ONNX Runtime takes a scale for 127 of them on either side.
-_STEPS = 127
+#: The largest number of eight bits without a sign, and with one.
+_UNSIGNED, _SIGNED = 255, 127
 #: A scale may have to become a tenth, where weights only move a little: at a rate for weights it would take for ever.
 _HASTE = 30.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The numbers that a tensor is rounded to: `scale` times -`zero` to 255 - `zero`."""
+
+    scale: float
+    zero: int
 
 
 @dataclass(frozen=True)
@@ -29,34 +39,63 @@ class Points:
 
     Attributes:
         activations: tensor -> the name of its scale; what only moves numbers has the scale of its input.
-        scales: name -> scale.
+        grids: name of a scale -> what it stands for.
         weights: name of a weight -> the dimension of its channels, each with a scale of its own; None for one scale.
     """
 
     activations: Mapping[str, str]
-    scales: Mapping[str, float]
+    grids: Mapping[str, Grid]
     weights: Mapping[str, int | None]
 
 
+def quantize(prepared: Path, *, ranges: Path, to: Path) -> None:
+    """Signed per-channel weights and unsigned activations of fixed ranges, in QDQ form.
+
+    Without a sign a Relu costs nothing: what is below zero is cut off by the rounding, so the runtime computes a layer
+    and its Relu as one. On the digits that is 18 times as fast as signed activations for 64 rows.
+
+    Args:
+        prepared: from `int8.prepare`.
+        ranges: from `int8.measure_ranges` with MinMax, or from `write`.
+        to: the file to write.
+    """
+    from onnxruntime import quantization as ort  # type: ignore[import-untyped]
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        ort.quantize_static(
+            str(prepared),
+            str(to),
+            quant_format=ort.QuantFormat.QDQ,
+            op_types_to_quantize=int8.QUANTIZED_OPERATORS,
+            per_channel=True,
+            activation_type=ort.QuantType.QUInt8,
+            weight_type=ort.QuantType.QInt8,
+            calibrate_method=ort.CalibrationMethod.MinMax,
+            calibration_cache_path=ranges,
+            extra_options={"WeightSymmetric": True},
+        )
+
+
 def points(quantized: Path) -> Points:
-    """Read them off a graph in QDQ form that `int8.static` wrote."""
+    """Read them off a graph that `quantize` wrote."""
     import onnx
     from onnx import numpy_helper
 
     part = onnx.load(quantized).graph
     tensors = {tensor.name: tensor for tensor in part.initializer}
-    activations, weights = {}, {}
+    activations, grids, weights = {}, dict[str, Grid](), {}
     for node in part.node:
         if node.op_type == "QuantizeLinear":
             activations[node.input[0]] = node.input[1]
+            scale, zero = (numpy_helper.to_array(tensors[name]) for name in node.input[1:3])
+            grids[node.input[1]] = Grid(scale=float(scale), zero=int(zero))
         elif node.op_type == "DequantizeLinear" and node.input[0] in tensors:
             kept = tensors[node.input[0]]
             if kept.data_type == onnx.TensorProto.INT8:
                 axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
                 whole = not tensors[node.input[1]].dims
                 weights[node.input[0].removesuffix("_quantized")] = None if whole else axis % len(kept.dims)
-    scales = {name: float(numpy_helper.to_array(tensors[name])) for name in set(activations.values())}
-    return Points(activations=activations, scales=scales, weights=weights)
+    return Points(activations=activations, grids=grids, weights=weights)
 
 
 def make(prepared: Path, *, points: Points, probabilities: bool) -> nn.Module:
@@ -85,7 +124,7 @@ def make(prepared: Path, *, points: Points, probabilities: bool) -> nn.Module:
     used = {name for node in nodes for name in node.input}
     kept = [tensor for tensor in part.initializer if tensor.name in used]
     constants = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in kept}
-    learned, order = _learned(part, points=points), sorted(points.scales)
+    learned, order = _learned(part, points=points), sorted(points.grids)
     entry, answer = part.input[0].name, part.output[0].name
 
     class Rounded(nn.Module):
@@ -94,7 +133,7 @@ def make(prepared: Path, *, points: Points, probabilities: bool) -> nn.Module:
         def __init__(self) -> None:
             super().__init__()
             self.learned = nn.ParameterList([nn.Parameter(constants[name].clone()) for name in learned])
-            logarithms = [torch.tensor(points.scales[name]).clamp(min=1e-12).log() for name in order]
+            logarithms = [torch.tensor(points.grids[name].scale).clamp(min=1e-12).log() for name in order]
             self.scales = nn.ParameterList([nn.Parameter(value / _HASTE) for value in logarithms])
 
         def forward(self, rows: torch.Tensor) -> torch.Tensor:
@@ -133,12 +172,14 @@ def write(network: nn.Module, *, prepared: Path, ranges: Path, points: Points, f
     trained = folder / "trained.onnx"
     onnx.save(model, trained, save_as_external_data=True, location="trained.data")
     told = json.loads(ranges.read_text())
-    order = sorted(points.scales)
+    order = sorted(points.grids)
     scales = {name: float((_HASTE * value.detach()).exp()) for name, value in zip(order, logarithms, strict=True)}  # type: ignore[arg-type]
-    for tensor, scale in points.activations.items():
-        entry = told["data"].get(tensor)
+    for tensor, name in points.activations.items():
+        entry, zero = told["data"].get(tensor), points.grids[name].zero
         if entry is not None:  # what only moves numbers has no range of its own
-            entry["lowest"]["data"], entry["highest"]["data"] = [-_STEPS * scales[scale]], [_STEPS * scales[scale]]
+            entry["lowest"]["data"], entry["highest"]["data"] = (
+                [steps * scales[name]] for steps in (-zero, _UNSIGNED - zero)
+            )
     learned_ranges = folder / "trained.ranges.json"
     learned_ranges.write_text(json.dumps(told))
     return trained, learned_ranges
@@ -149,15 +190,15 @@ def _quantized(values: Any, name: str, *, points: Points, scales: Mapping[str, A
     scale = points.activations.get(name)
     if scale is None:
         return values
-    step = (_HASTE * scales[scale]).exp()
-    counted = (values / step).clamp(-_STEPS - 1, _STEPS)
+    step, zero = (_HASTE * scales[scale]).exp(), points.grids[scale].zero
+    counted = (values / step).clamp(-zero, _UNSIGNED - zero)
     return step * (counted + (counted.round() - counted).detach())
 
 
 def _rounded(weight: Any, *, axis: int | None) -> Any:
     """Every channel with the scale that its largest weight asks for, as ONNX Runtime takes it."""
     others = [d for d in range(weight.ndim) if d != axis]
-    step = (weight.detach().abs().amax(dim=others, keepdim=True) / _STEPS).clamp(min=1e-12)
+    step = (weight.detach().abs().amax(dim=others, keepdim=True) / _SIGNED).clamp(min=1e-12)
     return weight + ((weight / step).round() * step - weight).detach()
 
 
