@@ -188,7 +188,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         "whole",
-        "Fine-tuning, static INT8, all audits, export and report",
+        "Fine-tuning, static INT8, all audits, export, signature and report",
         costs.measure_whole,
         (Promise("time, all commands", "seconds", most=90.0, digits=1, unit="s"),),
     ),
