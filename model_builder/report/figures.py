@@ -57,6 +57,35 @@ def of_audit(tables: Mapping[str, Any]) -> list[Markup]:
     return drawn
 
 
+def of_search(trials: Sequence[Mapping[str, Any]]) -> Markup | None:
+    """The lowest validation loss of every trial of a search; None where no trial has one."""
+    told = [trial for trial in trials if trial["loss"] is not None]
+    if not told:
+        return None
+    best = min((trial["loss"] for trial in told if trial["state"] == "Complete"), default=None)
+    points = [
+        Dot(
+            name=f"trial {trial['trial']}" if trial["loss"] == best else "",
+            x=trial["trial"],
+            y=trial["loss"],
+            weight=0.05 if trial["state"] == "Complete" else 0.0,
+        )
+        for trial in told
+    ]
+    x = Axis.around("trial", [point.x for point in points])
+    y = Axis.around("lowest validation loss", [point.y for point in points])
+    return _figure(
+        charts.dots("Search", points, x=x, y=y), "Trials in their order; small ones did not come to their end."
+    )
+
+
+def without_trials(step: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A step but for the trials of its search, which have a table of their own."""
+    if "trials" not in step.get("record", {}):
+        return step
+    return {**step, "record": {name: value for name, value in step["record"].items() if name != "trials"}}
+
+
 def of_values(title: str, value: object) -> Markup | None:
     """A small picture of numbers in rows of the same length; None for anything else, and for too many."""
     if not isinstance(value, list) or not all(isinstance(row, list) and row for row in value):

@@ -192,13 +192,15 @@ def _making(told: Mapping[str, Any]) -> Markup:
             "yes" if step["cached"] else "no",
             "; ".join(f"{name}: {words.phrase(value)}" for name, value in step.items() if name not in known and value),
         )
-        for step in told["steps"]
+        for step in (figures.without_trials(step) for step in told["steps"])
     ]
+    searches = [(step["pass"], found) for step in told["steps"] if (found := step.get("record", {}).get("trials"))]
     heads = ("step", "parameters", "seconds", "peak memory", "from the cache", "found")
     return _section(
         "Source and steps",
         _pairs(told["source"]),
         _table(heads, steps, caption="Steps; times and memory are those of the build that did them"),
+        *(joined(figures.of_search(t), _records(t, caption=f"Trials of {name}")) for name, t in searches),
         _pairs(told["choices"], caption="Decided by measuring") if told["choices"] else None,
     )
 

@@ -1,6 +1,7 @@
 import builtins
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from model_builder import checkpoint
 from model_builder.data.base import Dataset, Task
 from model_builder.decode import decode
 from model_builder.errors import BadSpec, OutOfMemory, StorageError
+from model_builder.finished import read
 from model_builder.passes import objective, tune, tune_search, tune_trials
 from model_builder.passes.base import Context
 from model_builder.passes.tune_search import Outcome, Space
+from model_builder.report import page
+from tests.model_builder import told
 from tests.model_builder.conftest import TRAIN, run_build, spec
 from tests.model_builder.networks import context, dataset
 
@@ -291,6 +295,23 @@ def test_a_regression_is_tuned(tmp_path: Path) -> None:
     data, network = dataset(task=Task.REGRESSION), nn.Linear(6, 1)
     _, made = searched(tmp_path, network=network, data=data, trials=3)
     assert made.record["kept"] == "tuned"
+
+
+def test_a_report_draws_and_lists_the_trials(tmp_path: Path) -> None:
+    trials = [
+        {"trial": 0, "state": "Complete", "loss": 0.4, "epochs": 3, "learningRate": 0.001, "schedule": "Cosine"},
+        {"trial": 1, "state": "Pruned", "loss": 0.9, "epochs": 2, "learningRate": 0.2, "schedule": "<b>"},
+        {"trial": 2, "state": "Failed", "loss": None, "epochs": 0, "learningRate": 9.0, "schedule": "Linear"},
+    ]
+    step = {"pass": "tune", "parameters": {}, "key": "k", "cached": True, "record": {"kept": "tuned", "trials": trials}}
+    found = page.render(read(told.artifact(tmp_path / "a", steps=[step])))
+    search = re.search(r"<svg(?:(?!<svg).)*?<title>Search</title>.*?</svg>", found, re.DOTALL)
+    assert search is not None and search[0].count("<circle") == 2
+    assert "trial 0" in search[0] and "trial 1" not in search[0]
+    assert found.count("Pruned") == 1, "in the table alone"
+    assert "Trials of tune" in found and "&lt;b&gt;" in found and "kept: tuned" in found
+    nothing = {**step, "record": {"trials": trials[2:]}}
+    assert "<title>Search" not in page.render(read(told.artifact(tmp_path / "b", steps=[nothing])))
 
 
 @pytest.mark.deep
