@@ -83,7 +83,7 @@ def play(made: Recorder) -> None:
     made.phase("evaluate")
     made.step(done=1, total=1)
     made.phase("finetune")
-    made.step(done=1, total=2, loss=1)
+    made.step(done=2, total=2, loss=1)  # a second one in the recipe, which goes on after its first epoch
     made.finished(DESCRIBED, digest="sha256:1")
     made.close(failure=None)
 
@@ -95,7 +95,7 @@ def test_every_training_is_a_series_of_its_own() -> None:
         ("finetune/loss", 3.0, 0),
         ("finetune/loss", 2.0, 1),
         ("finetune-2/loss", 1.5, 1),
-        ("finetune-3/loss", 1.0, 1),
+        ("finetune-3/loss", 1.0, 2),
     ]
     assert kept.closed == [None]
     (told,) = kept.told
