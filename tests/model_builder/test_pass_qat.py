@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from model_builder import checkpoint, graph
 from model_builder.data.base import Dataset, Task
 from model_builder.errors import BadSpec
-from model_builder.passes import qat, qat_network, qat_operators, quality
+from model_builder.passes import int8, qat, qat_network, qat_operators, quality
 from model_builder.passes.base import Context
 from tests.model_builder.conftest import TRAIN, run_build, spec
 from tests.model_builder.networks import context
@@ -130,6 +130,24 @@ def test_the_training_sees_what_is_served(tmp_path: Path) -> None:
         assert float(abs(simulated - served).mean()) < 0.1 * float(abs(floating - served).mean()), name
     assert set(points.weights) == {"filters", "dense"}
     assert points.activations["pooled"] == points.activations["hidden"]
+
+
+def test_what_was_learned_is_written(tmp_path: Path) -> None:
+    data = noise(shape=(1, 6, 6))
+    prepared = int8.prepare(convolutional(tmp_path / "x.onnx"), folder=tmp_path)
+    ranges = int8.measure_ranges(prepared, sample=data.train.rows, method="MinMax")
+    before, after = tmp_path / "before.onnx", tmp_path / "after.onnx"
+    qat_network.quantize(prepared, ranges=ranges, to=before)
+    points = qat_network.points(before)
+    network = qat_network.make(prepared, points=points, probabilities=True)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.01)
+        simulated = network(torch.from_numpy(data.validation.rows)).exp().numpy()
+    learned, found = qat_network.write(network, prepared=prepared, ranges=ranges, points=points, folder=tmp_path)
+    qat_network.quantize(learned, ranges=found, to=after)
+    moved = float(abs(quality.answers(before, data=data) - simulated).mean())
+    assert float(abs(quality.answers(after, data=data) - simulated).mean()) < 0.1 * moved
 
 
 def test_the_graph_is_served_like_any_other_eight_bit_one(tmp_path: Path) -> None:
