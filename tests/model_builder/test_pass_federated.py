@@ -146,11 +146,40 @@ def test_masks_change_no_bit_of_the_result(tmp_path: Path) -> None:
     assert not same(plain, net())
 
 
+class Still(nn.BatchNorm1d):
+    """Takes no part in a training by its running means."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        assert not self.training
+        return super().forward(rows)
+
+
 def test_running_means_stay_as_they_are(tmp_path: Path) -> None:
     network = net()
+    network[1] = Still(16)
     shared(tmp_path, network, rounds=1)
     assert torch.equal(network[1].running_mean, torch.zeros(16))
     assert not network.training
+
+
+def test_a_site_weighs_its_update_and_answers_a_round_once(tmp_path: Path) -> None:
+    told = {}
+    for share in (1.0, 0.5):
+        made = context(tmp_path / str(share), dataset())
+        site = sites_of(net(), parameters=parameters(), context=made)["site-0"]
+        site.join()
+        vector = torch.nn.utils.parameters_to_vector(net().parameters()).detach().numpy()
+        order = Order(round=1, part="Body", vector=vector, share=share, keys={})
+        told[share] = vectors.total([site.answer(order).values])
+        with pytest.raises(BadSpec, match="site 0 was asked for round 1 again"):
+            site.answer(order)
+    assert numpy.abs(told[1.0]).max() > 1e-3
+    assert numpy.allclose(told[1.0], 2 * told[0.5], atol=4 * vectors.STEP)
+
+
+def test_the_average_of_the_heads_is_one_more_release(tmp_path: Path) -> None:
+    made = shared(tmp_path, net(), noise=1.0, head="Personal", rounds=1)
+    assert made.record["privacy"]["releases"] == 2
 
 
 @pytest.mark.deep

@@ -12,13 +12,14 @@ from tests.model_builder.test_pass_federated import net, overheard, parameters, 
 
 
 def test_a_site_has_its_own_rows_only_and_together_they_have_all() -> None:
-    data = dataset(rows=90)
+    data = dataset(rows=90, unlabelled=5)
     for split in ("Even", "Dirichlet"):
         parts = partition(data, parameters=parameters(split=split, concentration=1), seed=0)
         for name in ("train", "validation"):
             gathered = numpy.concatenate([part.data.splits[name].rows for part in parts])
             assert sorted(map(bytes, gathered)) == sorted(map(bytes, data.splits[name].rows))
         assert all(len(part.data.test.rows) == len(part.data.extremes) == 0 for part in parts)
+        assert all(part.data.unlabelled is None for part in parts)
         assert all(((part.data.train.rows[:, 0] > 0) == part.data.train.labels).all() for part in parts)
 
 
