@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-_LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "safetensors", "scikit-learn")
+_LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "optuna", "safetensors", "scikit-learn")
 
 
 @functools.cache

@@ -26,7 +26,7 @@ print(*(one for name in sys.argv[1:] for one in every[name]), sep="\n")' "$@"
 lock dev.txt --all-extras --group dev pyproject.toml
 lock operator.txt --constraint requirements/dev.txt pyproject.toml
 extras puller gcs azure sign | lock puller.txt --constraint requirements/dev.txt -
-extras builder data huggingface mlflow gcs azure tune qat sign | lock builder.txt --constraint requirements/dev.txt -
+extras builder data huggingface mlflow gcs azure tune sign | lock builder.txt --constraint requirements/dev.txt -
 
 # The Triton of the local cluster: its server pins an old numpy, and its Python backend needs one.
 echo 'nvidia-pytriton==0.7.0' | lock triton-server.txt --no-deps -

@@ -23,7 +23,6 @@ QUANTIZED_OPERATORS = ["Conv", "Gemm", "MatMul", "MaxPool", "Relu"]
 #: Those of them that have weights.
 WEIGHTED_OPERATORS = ["Conv", "Gemm", "MatMul"]
 DYNAMIC_OPERATORS = ["Gemm", "MatMul"]
-_SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True}
 
 
 def prepare(graph: Path, *, folder: Path) -> Path:
@@ -87,8 +86,13 @@ def measure_ranges(prepared: Path, *, sample: NDArray[Any], method: str) -> Path
     return ranges
 
 
-def static(prepared: Path, *, ranges: Path, method: str, to: Path, without: Collection[str] = ()) -> None:
-    """Symmetric per-channel INT8 weights and INT8 activations of fixed ranges, in QDQ form.
+def static(
+    prepared: Path, *, ranges: Path, method: str, to: Path, without: Collection[str] = (), signed: bool = False
+) -> None:
+    """Symmetric per-channel INT8 weights and eight-bit activations of fixed ranges, in QDQ form.
+
+    Without a sign a Relu costs nothing: what is below zero is cut off by the rounding, so ONNX Runtime computes a layer
+    and its Relu as one. On the digits that is 18 times as fast as signed activations for 64 rows.
 
     Args:
         prepared: from `prepare`.
@@ -96,6 +100,7 @@ def static(prepared: Path, *, ranges: Path, method: str, to: Path, without: Coll
         method: how they were measured.
         to: the file to write.
         without: names of nodes that stay in floating point.
+        signed: activations from -127 to 127 around zero, as TensorRT has them, and not from 0 to 255.
     """
     from onnxruntime import quantization as ort
 
@@ -106,12 +111,12 @@ def static(prepared: Path, *, ranges: Path, method: str, to: Path, without: Coll
             quant_format=ort.QuantFormat.QDQ,
             op_types_to_quantize=QUANTIZED_OPERATORS,
             per_channel=True,
-            activation_type=ort.QuantType.QInt8,
+            activation_type=ort.QuantType.QInt8 if signed else ort.QuantType.QUInt8,
             weight_type=ort.QuantType.QInt8,
             nodes_to_exclude=list(without),
             calibrate_method=ort.CalibrationMethod[method],
             calibration_cache_path=ranges,
-            extra_options=_SYMMETRIC,
+            extra_options={"ActivationSymmetric": signed, "WeightSymmetric": True},
         )
 
 

@@ -52,7 +52,7 @@ def apply(*, graph: Path, parameters: Parameters, context: Context) -> Path:
     chosen = quantize.stratified_order(train.labels, seed=context.seed)[: parameters.calibration_rows]
     ranges = int8.measure_ranges(prepared, sample=train.rows[chosen], method="MinMax")
     calibrated, trained = context.workspace / "calibrated.onnx", context.workspace / "learned.onnx"
-    qat_network.quantize(prepared, ranges=ranges, to=calibrated)
+    int8.static(prepared, ranges=ranges, method="MinMax", to=calibrated)
     points = qat_network.points(calibrated)
     objective, probabilities = _objective(prepared, data=data)
     network = qat_network.make(prepared, points=points, probabilities=probabilities)
@@ -67,7 +67,7 @@ def apply(*, graph: Path, parameters: Parameters, context: Context) -> Path:
     learned, found = qat_network.write(
         network, prepared=prepared, ranges=ranges, points=points, folder=context.workspace
     )
-    qat_network.quantize(learned, ranges=found, to=trained)
+    int8.static(learned, ranges=found, method="MinMax", to=trained)
     return _better({"calibrated": calibrated, "trained": trained}, floating=prepared, context=context)
 
 

@@ -137,7 +137,7 @@ def test_what_was_learned_is_written(tmp_path: Path) -> None:
     prepared = int8.prepare(convolutional(tmp_path / "x.onnx"), folder=tmp_path)
     ranges = int8.measure_ranges(prepared, sample=data.train.rows, method="MinMax")
     before, after = tmp_path / "before.onnx", tmp_path / "after.onnx"
-    qat_network.quantize(prepared, ranges=ranges, to=before)
+    int8.static(prepared, ranges=ranges, method="MinMax", to=before)
     points = qat_network.points(before)
     network = qat_network.make(prepared, points=points, probabilities=True)
     with torch.no_grad():
@@ -145,7 +145,7 @@ def test_what_was_learned_is_written(tmp_path: Path) -> None:
             parameter.add_(0.01)
         simulated = network(torch.from_numpy(data.validation.rows)).exp().numpy()
     learned, found = qat_network.write(network, prepared=prepared, ranges=ranges, points=points, folder=tmp_path)
-    qat_network.quantize(learned, ranges=found, to=after)
+    int8.static(learned, ranges=found, method="MinMax", to=after)
     moved = float(abs(quality.answers(before, data=data) - simulated).mean())
     assert float(abs(quality.answers(after, data=data) - simulated).mean()) < 0.1 * moved
 

@@ -3,7 +3,7 @@
 import dataclasses
 import gc
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy
 import onnx
@@ -175,3 +175,18 @@ def test_dynamic_leaves_the_layers_alone_that_it_is_told_to(tmp_path: Path) -> N
     for count in range(3):
         int8.dynamic(prepared, to=result, without=layers[:count])
         assert operators(result).count("MatMulInteger") == 2 - count
+
+
+@pytest.mark.parametrize(("activations", "kind"), [("Unsigned", TensorProto.UINT8), ("Signed", TensorProto.INT8)])
+def test_activations_have_a_sign_where_it_is_asked_for(
+    tmp_path: Path, activations: Literal["Unsigned", "Signed"], kind: int
+) -> None:
+    chance = numpy.random.default_rng(0)
+    graph = layered(tmp_path / "net.onnx", [chance.standard_normal((4, 4)) for _ in range(2)])
+    parameters = quantize.Parameters(calibration_rows=8, activations=activations)
+    data = dataset(chance.random((8, 4)), numpy.arange(8) % 2)
+    made = onnx.load(quantize.apply(graph=graph, parameters=parameters, context=context(data, folder=tmp_path))).graph
+    tensors = {tensor.name: tensor for tensor in made.initializer}
+    zeros = [tensors[node.input[2]] for node in made.node if node.op_type == "QuantizeLinear"]
+    assert {zero.data_type for zero in zeros} == {kind}
+    assert activations == "Unsigned" or not any(numpy_helper.to_array(zero).any() for zero in zeros)
