@@ -363,6 +363,17 @@ def test_a_golden_set_that_stable_fails_as_well_blames_nobody() -> None:
     assert told(status, "AnalysisHealthy") == ("False", "GoldenOutdated")
 
 
+def test_a_candidate_too_busy_for_its_golden_requests_gets_no_traffic_and_the_wait_says_why() -> None:
+    world = asked(a_spec("2"))
+    world.golden[rev("2")] = "busy"
+    status = until(world, waits("Golden"))
+    assert candidate(status).stage is Stage.DEPLOY
+    assert status.waiting_for is not None
+    assert status.waiting_for.what == "the golden requests to be answered: its queue is full"
+    world.golden = {}
+    until(world, lambda s: candidate(s).step == 0 and candidate(s).step_started_at)
+
+
 def test_a_golden_set_that_is_absent_is_told_and_holds_nothing() -> None:
     world = asked(a_spec("2"))
     world.golden[rev("2")] = "absent"

@@ -116,7 +116,7 @@ class World:
     routes: dict[Protocol, Route] = field(default_factory=dict)
     accuracy: dict[str, float] = field(default_factory=dict)  # by version
     quality: dict[str, str] = field(default_factory=dict)  # by revision: good, bad, worse, quiet, astray, error
-    golden: dict[str, str] = field(default_factory=dict)  # by revision: wrong, absent
+    golden: dict[str, str] = field(default_factory=dict)  # by revision: wrong, absent, busy
     values: Callable[[datetime], float] | None = None  # what the metric `queue` of kind value is at a moment
     saturated: bool = False
     tells_apart: bool = True
@@ -220,6 +220,9 @@ class World:
     def _golden(self, revision: str) -> GoldenCheck:
         if self.golden.get(revision) == "absent":
             problem = Problem(reason="GoldenSetAbsent", message="the pods carry no golden requests")
+            return GoldenCheck(revision=revision, at=self.now, asked=0, problem=problem)
+        if self.golden.get(revision) == "busy":
+            problem = Problem(reason="TritonOverloaded", message="its queue is full", waiting=True)
             return GoldenCheck(revision=revision, at=self.now, asked=0, problem=problem)
         wrong = 2 if self.golden.get(revision) == "wrong" else 0
         message = "row 3: class 7 and not 1" if wrong else ""
