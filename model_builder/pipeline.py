@@ -8,13 +8,12 @@ training.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_builder import checks, export, graph, identity
+from model_builder import chance, checks, export, graph, identity, state_file
 from model_builder.cache import Cache, key_of
 from model_builder.choices import Choices
 from model_builder.errors import BadSpec
@@ -27,7 +26,7 @@ from model_builder.spec import Plan, ResolvedPass
 from model_builder.together import Finished, summon
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from model_builder.architectures.base import Architecture
 
@@ -161,7 +160,7 @@ class Pipeline:
 
     def _begin(self) -> None:
         """Load the source: a network, or a graph that passes on networks can't work on."""
-        self._settle()
+        chance.settle()
         source, data = self.inputs.source(), self.inputs.dataset
         if source.architecture is not None:
             self._architecture = source.architecture
@@ -192,18 +191,18 @@ class Pipeline:
         known = self.cache.fetch(step.key, to=folder)
         if known is not None and implementation.restore is not None:
             self._done[step.key] = {**known, "cached": True}
-            state = _load(folder / _WEIGHTS, aliases=known["aliases"])
+            state = state_file.load(folder / _WEIGHTS, aliases=known["aliases"])
             restored: nn.Module = implementation.restore(network=network, state=state, record=known["record"]).eval()
             return restored
         if implementation.parallel:
             before = self._network_steps[:index]
             summon(self.group, before=[Finished(self._done[done.key], self._folder(done)) for done in before])
         context = self._context(step)
-        self._seed(index)
+        chance.begin(seed=self.plan.spec.data.seed, index=index)
         with measured() as usage, context.group.together(context.workspace):
             network = implementation.apply(network=network, parameters=step.resolved.parameters, context=context)
         network = network.eval()
-        aliases = _save(network, to=folder / _WEIGHTS) if implementation.restore is not None else {}
+        aliases = state_file.save(network, to=folder / _WEIGHTS) if implementation.restore is not None else {}
         self._finish(step, context=context, figures={**usage.to_json(), "aliases": aliases})
         return network
 
@@ -306,48 +305,3 @@ class Pipeline:
         parameters = dataclasses.asdict(step.resolved.parameters) if step.resolved else {}
         figures = {name: value for name, value in self._figures(step).items() if name not in hidden}
         return {"pass": step.name, "parameters": parameters, "key": step.key, **figures}
-
-    def _settle(self) -> None:
-        import torch
-
-        # Sums depend on how they are cut over threads: one thread gives one digest on any number of cores.
-        torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(mode=True)
-
-    def _seed(self, index: int) -> None:
-        """One state of chance for a pass, whether the passes before it ran in this process or long ago."""
-        import random
-
-        import numpy
-        import torch
-
-        text = f"{self.plan.spec.data.seed}/{index}"
-        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
-        random.seed(seed)
-        numpy.random.seed(seed)
-        torch.manual_seed(seed)
-
-
-def _save(network: nn.Module, *, to: Path) -> dict[str, str]:
-    """Write the weights; the names of tensors that share memory with another one are returned, not written twice."""
-    from safetensors.torch import save_file
-
-    kept: dict[tuple[Any, ...], str] = {}
-    state: dict[str, Tensor] = {}
-    aliases: dict[str, str] = {}
-    for name, tensor in network.state_dict().items():
-        place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
-        if tensor.numel() and place in kept:
-            aliases[name] = kept[place]
-            continue
-        kept[place] = name
-        state[name] = tensor.contiguous()
-    save_file(state, to)
-    return aliases
-
-
-def _load(path: Path, *, aliases: Mapping[str, str]) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    state: dict[str, Tensor] = load_file(path)
-    return state | {name: state[original] for name, original in aliases.items()}
