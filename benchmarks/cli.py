@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from benchmarks import control_plane, full
+from benchmarks import bare, control_plane, full
 from benchmarks.figures import Figure, keep, load, table, write_into
 from benchmarks.settings import Settings
 from localcluster import parts
@@ -23,6 +23,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "writes": full.api_writes,
     "detection": full.detection,
     "losses": full.losses,
+    "bare": bare.from_bare,
 }
 
 
