@@ -38,6 +38,20 @@ def test_bounds_enclose_the_estimate_and_rise_with_the_failures(n: int, data: st
     assert low <= more_low + 1e-12 and high <= more_high + 1e-12
 
 
+@given(n=st.floats(2, 1e6), share=st.floats(0, 1), alpha=st.floats(1e-4, 0.1))
+def test_a_bound_is_rejected_and_what_lies_a_little_within_is_not(n: float, share: float, alpha: float) -> None:
+    x, limit = n * share, math.log(1 / alpha)
+    weight = sequences.BEST / (2 * limit + math.log1p(2 * limit)) - 1
+
+    def log_e(p: float) -> float:
+        return sequences.log_e_beta(x=x, n=n, p=p, a=p * weight, b=(1 - p) * weight)
+
+    for bound in sequences.bounds(x=x, n=n, alpha=alpha):
+        within = bound + (2e-12 + 2e-9 * bound) * math.copysign(1, x / n - bound)
+        assert not 0 < bound < 1 or log_e(bound) > limit
+        assert not 0 < within < 1 or log_e(within) <= limit + 1e-6
+
+
 def test_bounds_hold_at_all_looks_at_once() -> None:
     rng = numpy.random.default_rng(11)
     missed = 0
