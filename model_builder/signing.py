@@ -11,7 +11,9 @@ import base64
 import contextlib
 import hashlib
 import json
+import re
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +24,11 @@ from model_builder import finished
 from model_builder.errors import BadSpec, StorageError, Untrusted
 
 if TYPE_CHECKING:
-    from model_signing import hashing, signing
+    from model_signing import hashing, signing, verifying
 
 #: A signature takes about 200 bytes per file.
 _LARGEST = 16 << 20
+_PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.+?-----END [A-Z ]+-----", re.DOTALL)
 _CURVES = "an elliptic-curve key (P-256, P-384 or P-521) in PEM"
 _NEW_KEY = "make one with openssl ecparam -name prime256v1 -genkey -noout"
 
@@ -111,22 +114,16 @@ class Signer:
 def verify(directory: Path, *, public_key: Path, origin: str) -> Claim:
     """What a key's holder signed, once it is known that all files of an artifact are that, and no others are there.
 
-    `origin` names the artifact in sentences.
+    `public_key` is a file with one key or several: while signers change, both are trusted. `origin` names the artifact
+    in sentences.
 
     Raises:
-        BadSpec: the public key is none, or the library is not installed.
+        BadSpec: a public key is none, or the library is not installed.
         Untrusted: no public key, no signature, one of another key, or a file that was changed, added or removed.
         StorageError: a file can't be read.
     """
     _present(public_key, option="--public-key")
-    with _library():
-        from model_signing import verifying
-    try:
-        config = verifying.Config()  # type: ignore[no-untyped-call]
-        config.use_elliptic_key_verifier(public_key=public_key)
-        signer = _key_id(public_key)
-    except Exception as error:  # each kind of a wrong file fails in its own way
-        raise BadSpec(f"--public-key {public_key} can't verify: it must hold the public half of {_CURVES}") from error
+    trusted = _verifiers(public_key)
     signature = directory / artifacts.SIGNATURE
     if not signature.is_file():
         raise missing(origin)
@@ -136,17 +133,14 @@ def verify(directory: Path, *, public_key: Path, origin: str) -> Claim:
             f"{artifacts.SIGNATURE} of {origin} is no signature in OpenSSF's format: sign the artifact again",
             reason="SignatureMismatch",
         )
+    # A signature names its key, and only that one can say yes; those of an old tool name none.
+    fitting = [config for key, config in trusted.items() if claimed.signer in ("", key)]
     try:
-        # The library prints a warning about old signatures, and standard output is for results.
-        with contextlib.redirect_stdout(sys.stderr):
-            config.set_hashing_config(_hashing()).verify(directory.resolve(), signature.resolve())
+        if any(_vouches(config, directory, signature) for config in fitting):
+            return claimed
     except OSError as error:
         raise StorageError(f"{origin} can't be read ({error}): check its permissions") from error
-    except Exception as error:  # whatever keeps the library from saying yes is a no
-        raise Untrusted(
-            _why(directory, claimed=claimed, signer=signer, origin=origin), reason="SignatureMismatch"
-        ) from error
-    return claimed
+    raise Untrusted(_why(directory, claimed=claimed, trusted=tuple(trusted), origin=origin), reason="SignatureMismatch")
 
 
 def missing(origin: str) -> Untrusted:
@@ -158,12 +152,26 @@ def missing(origin: str) -> Untrusted:
     )
 
 
-def _why(directory: Path, *, claimed: Claim, signer: str, origin: str) -> str:
+def _vouches(config: verifying.Config, directory: Path, signature: Path) -> bool:
+    """Whether the library says yes. OSError: a file can't be read."""
+    try:
+        # The library prints a warning about old signatures, and standard output is for results.
+        with contextlib.redirect_stdout(sys.stderr):
+            config.set_hashing_config(_hashing()).verify(directory.resolve(), signature.resolve())
+    except OSError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever keeps the library from saying yes is a no
+        return False
+    return True
+
+
+def _why(directory: Path, *, claimed: Claim, trusted: tuple[str, ...], origin: str) -> str:
     """Why a signature was refused. The library decided; this finds the words for a person."""
-    if claimed.signer and claimed.signer != signer:
+    if claimed.signer and claimed.signer not in trusted:
+        given = ", ".join(f"{key[:12]}..." for key in trusted)
         return (
-            f"{origin} was signed with another key ({claimed.signer[:12]}..., the one given is {signer[:12]}...): "
-            "give the signer's public key, or sign it with yours"
+            f"{origin} was signed with another key ({claimed.signer[:12]}...) than the trusted {given}: add the "
+            "signer's public key to the trusted ones (several may stand in one file), or sign it with a trusted key"
         )
     cure = "take the artifact as it was signed, or sign it again if the change was yours"
     present = {path.relative_to(directory).as_posix(): path for path in _files(directory)}
@@ -199,13 +207,28 @@ def _hashing() -> hashing.Config:
     return config.set_ignored_paths(paths=[artifacts.SIGNATURE], ignore_git_paths=False)
 
 
-def _key_id(public_key: Path) -> str:
-    """As the format names a key: sha256 of its PEM."""
-    from cryptography.hazmat.primitives import serialization as keys
-
-    key = keys.load_pem_public_key(public_key.read_bytes())
-    pem = key.public_bytes(encoding=keys.Encoding.PEM, format=keys.PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(pem).hexdigest()
+def _verifiers(public_keys: Path) -> dict[str, verifying.Config]:
+    """What verifies with each key of a file, by the key's name in the format: sha256 of its PEM."""
+    with _library():
+        from cryptography.hazmat.primitives import serialization as keys
+        from model_signing import verifying
+    made: dict[str, verifying.Config] = {}
+    try:
+        # All that is between the keys is comment; a file without any key is given to the library to refuse.
+        text = public_keys.read_bytes()
+        for block in _PEM.findall(text) or [text]:
+            key = keys.load_pem_public_key(block)
+            pem = key.public_bytes(encoding=keys.Encoding.PEM, format=keys.PublicFormat.SubjectPublicKeyInfo)
+            config = verifying.Config()  # type: ignore[no-untyped-call]
+            with tempfile.NamedTemporaryFile() as alone:  # the library reads one key from one file
+                alone.write(pem)
+                alone.flush()
+                made[hashlib.sha256(pem).hexdigest()] = config.use_elliptic_key_verifier(public_key=alone.name)
+    except Exception as error:  # each kind of a wrong file fails in its own way
+        raise BadSpec(
+            f"--public-key {public_keys} can't verify: it must hold the public half of {_CURVES}, or of several"
+        ) from error
+    return made
 
 
 def _present(key: Path, *, option: str) -> None:

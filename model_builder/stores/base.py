@@ -9,9 +9,12 @@ from typing import Protocol
 
 from model_builder import artifact as artifacts
 from model_builder import signing
+from model_builder.errors import ArtifactCorrupt
 
 #: Two pushes with different keys would otherwise contend without end.
 _TRIES = 3
+#: Characters of a signer's name that tell it from the others of one artifact.
+_SIGNER = 16
 
 
 class Store(Protocol):
@@ -31,6 +34,33 @@ class Store(Protocol):
 
     def fetch(self, *, path: str, to: Path) -> None:
         """Copy one file of the artifact at this URI."""
+
+
+def name_in_store(artifact: Path, *, digest: str, at: Callable[[str], Store]) -> str:
+    """Return the name of an artifact in a store; `at` opens what has a name there.
+
+    What one key signed is not taken over by another: pods that trust the first key alone still start from it. The
+    second gets a place of its own beside it, so that only the first pushes of two keys at one moment can meet.
+    """
+    name, own = artifacts.folder_name(digest), artifact / artifacts.SIGNATURE
+    ours = signing.claim(own) if own.is_file() else None
+    if ours is None:
+        return name
+    try:
+        theirs = _claim(at(name))
+    except ArtifactCorrupt:
+        return name  # damaged: it is put right
+    return name if theirs is None or theirs.signer == ours.signer else f"{name}-{ours.signer[:_SIGNER]}"
+
+
+def _claim(stored: Store) -> signing.Claim | None:
+    """What the signature in a store says, None if there is none that says anything."""
+    if not stored.has(artifacts.SIGNATURE):
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        signature = Path(scratch) / artifacts.SIGNATURE
+        stored.fetch(path=artifacts.SIGNATURE, to=signature)
+        return signing.claim(signature)
 
 
 def settle(artifact: Path, *, stored: Store, tell: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from model_builder import artifact as artifacts
 from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
-from model_builder.stores.base import settle
+from model_builder.stores.base import name_in_store, settle
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class FileStore:
 
     def put(self, *, artifact: Path, digest: str) -> str:
         """Copy and rename. An artifact that is there but damaged is replaced, and a copy that was cut off completed."""
-        final = self.root / artifacts.folder_name(digest)
+        final = self.root / name_in_store(artifact, digest=digest, at=self._named)
         uri = "file://" + quote(str(final))
         own, kept = self.root / f".incomplete-{uuid.uuid4().hex}", self.root / f".incomplete-{final.name}"
         try:
@@ -61,6 +61,9 @@ class FileStore:
         finally:
             shutil.rmtree(own, ignore_errors=True)
         return uri
+
+    def _named(self, name: str) -> FileStore:
+        return FileStore(self.root / name)
 
     def has(self, path: str) -> bool:
         """Look."""

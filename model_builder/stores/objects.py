@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from model_builder import artifact as artifacts
 from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
 from model_builder.remote.objects import Bucket, same
-from model_builder.stores.base import settle
+from model_builder.stores.base import name_in_store, settle
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ObjectStore:
         An upload that was cut off left whole objects: those whose checksum is right are not sent again. Where a store
         keeps no checksums, an artifact with a manifest is taken to be complete.
         """
-        folder = self._key(artifacts.folder_name(digest))
+        folder = self._key(name_in_store(artifact, digest=digest, at=self._named))
         there = {entry.key: entry for entry in self.bucket.find(folder)}
         complete = f"{folder}/{artifacts.MANIFEST}" in there
         for file in artifacts.scan(artifact):
@@ -55,6 +55,9 @@ class ObjectStore:
             tell()
         settle(artifact, stored=ObjectStore(self.bucket, prefix=folder), tell=tell)
         return f"{self.bucket.scheme}://{self.bucket.name}/{folder}"
+
+    def _named(self, name: str) -> ObjectStore:
+        return ObjectStore(self.bucket, prefix=self._key(name))
 
     def has(self, path: str) -> bool:
         """Ask for the object."""

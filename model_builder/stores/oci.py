@@ -17,7 +17,7 @@ from typing import Any
 from model_builder import artifact as artifacts
 from model_builder.errors import ArtifactCorrupt, BadData, BadSpec, StorageError
 from model_builder.remote.oci import MANIFEST_TYPE, Layout, Reference, file_digest
-from model_builder.stores.base import supersedes
+from model_builder.stores.base import name_in_store, supersedes
 from model_builder.stores.file import translate
 
 _CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -56,10 +56,10 @@ class OciStore:
                 f"the store is {self.uri!r}; artifacts get a tag of their own, remove {self.reference.name!r}"
             )
         repository = self.reference.repository
-        tag = artifacts.folder_name(digest)
-        uri = f"{self.uri.rstrip('/')}:{tag}"
         try:
-            stored = OciStore(uri=uri, reference=Reference(repository, tag))
+            tag = name_in_store(artifact, digest=digest, at=self._named)
+            stored = self._named(tag)
+            uri = stored.uri
             if self._is_whole(tag) and not supersedes(artifact, stored=stored):
                 return uri
             with tempfile.TemporaryDirectory() as scratch:
@@ -68,6 +68,9 @@ class OciStore:
         except OSError as error:
             raise translate(error, root=self._root) from error
         return uri
+
+    def _named(self, name: str) -> OciStore:
+        return OciStore(uri=f"{self.uri.rstrip('/')}:{name}", reference=Reference(self.reference.repository, name))
 
     def has(self, path: str) -> bool:
         """Look into the image's manifest."""

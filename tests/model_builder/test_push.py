@@ -94,17 +94,19 @@ def test_what_the_same_key_signed_stays(store: str, tmp_path: Path, keys: tuple[
     assert (back / SIGNATURE).read_bytes() == (first / SIGNATURE).read_bytes()
 
 
-def test_another_key_takes_over_manifest_and_signature_together(
+def test_what_one_key_signed_stays_beside_what_another_did(
     store: str, tmp_path: Path, keys: tuple[Path, Path], command: Command
 ) -> None:
-    first, _ = make_whole(tmp_path / "first", createdAt="first")
-    Signer.open(keys[0]).sign(first)
-    uri = command("push", first, store)[1]["uri"]
-    second, _ = make_whole(tmp_path / "second", createdAt="second")
-    private, public = make_keys(tmp_path, "new")
-    Signer.open(private).sign(second)
-    command("push", second, store)
-    verify(stored(uri, tmp_path / "back"), public_key=public, origin="the store")
+    theirs = make_keys(tmp_path, "theirs")
+    made, uris = {}, {}
+    for who, (private, _) in (("ours", keys), ("theirs", theirs)):
+        made[who], _ = make_whole(tmp_path / who, createdAt=who)
+        Signer.open(private).sign(made[who])
+        uris[who] = command("push", made[who], store)[1]["uri"]
+    assert len(set(uris.values())) == 2
+    for who, (_, public) in (("ours", keys), ("theirs", theirs)):
+        assert command("push", made[who], store)[1]["uri"] == uris[who], "each finds its own again"
+        verify(stored(uris[who], tmp_path / f"back-{who}"), public_key=public, origin="the store")
 
 
 def test_a_push_that_was_cut_off_between_signature_and_manifest_is_refused_and_repaired(

@@ -140,6 +140,23 @@ def test_the_key_of_somebody_else_is_refused(copy: Path, tmp_path: Path, command
     assert "was signed with another key" in told["error"]["message"]
 
 
+def test_one_of_several_keys_is_enough_and_each_must_be_one(
+    copy: Path, tmp_path: Path, keys: tuple[Path, Path], command: Command
+) -> None:
+    several, (private, theirs) = tmp_path / "several.pem", make_keys(tmp_path, "theirs")
+    several.write_text(f"# while signers change\n{theirs.read_text()}\n# until May\n{keys[1].read_text()}")
+    for key in (keys[0], private):
+        Signer.open(key).sign(copy)
+        verify(copy, public_key=several, origin="here")
+    third, _ = make_keys(tmp_path, "third")
+    Signer.open(third).sign(copy)
+    message = str(refusal(copy, several))
+    assert message.count("...") == 3 and "several may stand in one file" in message
+    several.write_text(keys[1].read_text() + keys[0].read_text())
+    code, told = command("verify", copy, "--public-key", several)
+    assert (code, told["error"]["reason"]) == (2, "BadSpec")
+
+
 def test_a_claim_to_be_signed_by_us_is_not_enough(copy: Path, tmp_path: Path, keys: tuple[Path, Path]) -> None:
     ours = claim(copy / SIGNATURE)
     assert ours is not None
