@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -33,8 +32,14 @@ def from_bare(settings: Settings) -> Iterator[Figure]:
             for key in _LIMIT_S:
                 yield _figure(key, _seconds_to_first_release(clone, environment, name=f"{settings.name}-{key}"))
         finally:
-            # Roots of images hold folders that nobody may write to.
-            shutil.rmtree(home / "state", ignore_errors=True)
+            _unmount(home)
+
+
+def _unmount(folder: Path) -> None:
+    """Take away what the tool that builds images leaves mounted below its store: nobody could remove it else."""
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in reversed([mount for mount in mounts if Path(mount).is_relative_to(folder)]):
+        subprocess.run(["umount", "--lazy", mount], check=False)
 
 
 def _without_caches(home: Path) -> Mapping[str, str]:
@@ -70,7 +75,7 @@ def _seconds_to_first_release(clone: Path, environment: Mapping[str, str], *, na
             sys.stderr.write(line)
             if seconds is None and _FIRST_RELEASE in line:
                 seconds = time.monotonic() - began
-                os.killpg(demo.pid, signal.SIGINT)
+                os.killpg(demo.pid, signal.SIGTERM)  # also where SIGINT is ignored, as in the background
     if seconds is None:
         raise ClusterError(f"the demo ended with {demo.returncode} before its first release")
     return seconds

@@ -90,8 +90,13 @@ def _compile(*, go: str, module: Path, packages: Sequence[str], output: str, tot
         assert process.stderr is not None
         reader = threading.Thread(target=_collect, args=(process.stderr, lines), daemon=True)
         reader.start()
-        _report(process=process, lines=lines, total=total + _LINK_WEIGHT * len(packages), progress=progress)
-        reader.join()
+        try:
+            _report(process=process, lines=lines, total=total + _LINK_WEIGHT * len(packages), progress=progress)
+        except BaseException:
+            process.kill()  # what it has compiled is kept
+            raise
+        finally:
+            reader.join()
     if process.returncode != 0:
         msg = f"go build failed: {' / '.join(lines[-6:])}"
         raise ClusterError(msg)

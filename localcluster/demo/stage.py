@@ -43,8 +43,12 @@ def _local(*, settings: Settings, progress: Progress) -> Iterator[Stage]:
         with ThreadPoolExecutor(max_workers=1) as pool:
             # Where they must be built first, that goes on beside the compiling of the cluster's programs.
             built = pool.submit(images.build_all, IMAGES, progress=progress.say)
-            cluster = api.ensure(name=settings.name, gpus=GPUS, scrape_interval=SCRAPE_INTERVAL)
-            built.result()
+            try:
+                cluster = api.ensure(name=settings.name, gpus=GPUS, scrape_interval=SCRAPE_INTERVAL)
+                built.result()
+            except BaseException:
+                images.interrupt()
+                raise
         for image in IMAGES:
             with progress.stage(f"giving the node the image {image}"):
                 cluster.load(image)

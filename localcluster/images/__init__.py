@@ -5,5 +5,6 @@ written directly. What is built is kept under the cache directory and rebuilt on
 """
 
 from localcluster.images.build import NAMES, build, build_all, reference
+from localcluster.images.tools import interrupt
 
-__all__ = ["NAMES", "build", "build_all", "reference"]
+__all__ = ["NAMES", "build", "build_all", "interrupt", "reference"]

@@ -3,6 +3,7 @@
 import os
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,15 @@ from pathlib import Path
 from localcluster.errors import ClusterError
 
 _SHOWN = 12
+_INTERRUPTED = threading.Event()
+_processes: set["subprocess.Popen[bytes]"] = set()
+
+
+def interrupt() -> None:
+    """End what runs in other threads, and let nothing more begin: somebody who pressed Ctrl-C does not wait for it."""
+    _INTERRUPTED.set()
+    for process in tuple(_processes):
+        process.kill()
 
 
 @contextmanager
@@ -18,6 +28,9 @@ def running(argv: Sequence[str], *, log: Path, hand_over: int | None = None) -> 
 
     If it failed, the error has its last lines. The file descriptor `hand_over` is given to the program and closed here.
     """
+    if _INTERRUPTED.is_set():
+        msg = f"{argv[0]!r} was not started: interrupted"
+        raise ClusterError(msg)
     log.parent.mkdir(parents=True, exist_ok=True)
     handed = () if hand_over is None else (hand_over,)
     with log.open("ab") as output:
@@ -29,12 +42,16 @@ def running(argv: Sequence[str], *, log: Path, hand_over: int | None = None) -> 
         finally:
             for descriptor in handed:
                 os.close(descriptor)
+    _processes.add(process)
     with process:
         try:
             yield
         except BaseException:
             process.kill()
             raise
+        finally:
+            process.wait()
+            _processes.discard(process)
     if process.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-_SHOWN:])
         msg = f"`{argv[0]}` ended with code {process.returncode}; its whole output is in {log} and ends with:\n{tail}"

@@ -3,6 +3,8 @@
 import os
 import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from localcluster.images import NAMES, build, build_all, recipes, reference, too
 from localcluster.images.build import find
 from localcluster.images.cache import Cache
 from localcluster.images.recipes import RECIPES, REPOSITORY, Built, key
+from localcluster.progress import wait_until
 
 needs_zstd = pytest.mark.skipif(shutil.which("zstd") is None, reason="layers are compressed with zstd")
 
@@ -142,6 +145,27 @@ def test_failed_program_is_quoted_with_its_last_lines(tmp_path: Path) -> None:
         tools.running(["sh", "-c", "echo for this reason; exit 3"], log=log),
     ):
         pass
+
+
+def test_an_interrupt_ends_what_other_threads_run_and_lets_nothing_more_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "_INTERRUPTED", threading.Event())
+    log = tmp_path / "log"
+
+    def run(text: str) -> None:
+        with tools.running(["sh", "-c", f"echo {text}; exec sleep 600"], log=log):
+            pass
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        made = pool.submit(run, "begun")
+        wait_until(lambda: log.exists() and "begun" in log.read_text(), what="the program to begin", timeout=30)
+        tools.interrupt()
+        with pytest.raises(ClusterError, match="ended with code -9"):
+            made.result(timeout=30)
+    with pytest.raises(ClusterError, match="interrupted"):
+        run("again")
+    assert "again" not in log.read_text()
 
 
 def test_missing_program_is_named(tmp_path: Path) -> None:
