@@ -8,7 +8,7 @@ import pytest
 from kubernetes import client, config
 
 from localcluster.api import Cluster
-from tests.api.crd_cases import ROOT
+from tests.api.case import ROOT
 from tests.cluster_fixtures import control_plane  # noqa: F401 - a fixture
 
 

@@ -6,57 +6,13 @@ ones without a cluster, so that both answer alike.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import yaml
-
-ROOT = Path(__file__).resolve().parents[2]
-SAMPLES = ROOT / "manifests" / "samples"
-ABSENT = object()  # as a value: take the field away
-
-
-@dataclass(frozen=True)
-class Case:
-    """One object. `says` is part of the refusal; None: accepted. `offline`: lint finds it without a cluster."""
-
-    id: str
-    change: Mapping[str, Any]
-    says: str | None = None
-    offline: bool = True
-
-    def object(self) -> dict[str, Any]:
-        """The minimal sample with the change."""
-        return changed(minimal(), self.change)
-
-
-def minimal() -> dict[str, Any]:
-    return dict(yaml.safe_load((SAMPLES / "digits-minimal.yaml").read_text()))
-
-
-def changed(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """The object with each dotted path set to its value."""
-    result = copy.deepcopy(dict(base))
-    for path, value in change.items():
-        *parents, last = path.split(".")
-        node = result
-        for part in parents:
-            node = node.setdefault(part, {})
-        if value is ABSENT:
-            node.pop(last, None)
-        else:
-            node[last] = value
-    return result
-
+from tests.api.build_cases import BUILD_ACCEPTED, BUILD_REFUSED
+from tests.api.case import ABSENT, COMMIT, DIGEST, Case
 
 GATES = "spec.build.evaluation.gates"
 STORE = "spec.build.artifactStore"
 SOURCE = "spec.model.source"
 SIGNING, VERIFICATION = "spec.build.signing", "spec.serving.verification"
-COMMIT, DIGEST = "0123456789" * 4, "sha256:" + "0123abcd" * 8
 SOURCES = (
     "gs://bucket/net.onnx",
     "az://container/folder/",
@@ -180,6 +136,7 @@ ACCEPTED = [
     Case("name-of-40", {"metadata.name": "d" * 40}),
     Case("suspended", {"spec.suspend": True}),
     Case("nulls-take-defaults", {"spec.rollout": {"bake": None, "analysis": None}}),
+    *BUILD_ACCEPTED,
 ]
 
 REFUSED = [
@@ -372,4 +329,5 @@ REFUSED = [
     Case("schema-change", {"spec.rollout.schemaChange": "Maybe"}, 'supported values: "Forbid", "Allow"'),
     Case("on-deadline", {"spec.rollout.onDeadline": "Promote"}, 'supported values: "Hold", "Rollback"'),
     Case("history-limit", {"spec.rollout.revisionHistoryLimit": 0}, "greater than or equal to 1"),
+    *BUILD_REFUSED,
 ]

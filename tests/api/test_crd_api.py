@@ -15,7 +15,8 @@ from modelrelease.domain.naming import GROUP, PLURAL, VERSION
 from modelrelease.domain.policy import Rollout
 from modelrelease.domain.spec import Spec
 
-from tests.api.crd_cases import ACCEPTED, REFUSED, SAMPLES, Case, changed, minimal
+from tests.api.case import SAMPLES, Case, changed, minimal
+from tests.api.crd_cases import ACCEPTED, REFUSED
 from tests.api.status_sample import STATUS
 
 pytestmark = pytest.mark.api

@@ -89,8 +89,11 @@ def test_types_agree(path: str, field: dataclasses.Field[Any], hint: Any, node: 
         assert any("duration(self)" in rule["rule"] for rule in node["x-kubernetes-validations"])
     elif typing.get_origin(hint) is tuple:
         assert node["type"] == "array"
-        inner = typing.get_args(hint)[0]
-        assert node["items"]["type"] == SCALARS.get(inner, "object")
+        inner, item = typing.get_args(hint)[0], node["items"]
+        if issubclass(inner, StrEnum):
+            assert item["enum"] == [str(member) for member in inner]
+        else:
+            assert item["type"] == SCALARS.get(inner, "object")
     elif typing.get_origin(hint) is not None or dataclasses.is_dataclass(hint):
         assert node["type"] == "object"
     elif issubclass(hint, StrEnum):
@@ -163,9 +166,14 @@ def test_list_types() -> None:
     assert TREE["status.history"]["maxItems"] == 20
 
 
-def test_unknown_fields_are_kept_only_in_the_parameters_of_a_pass() -> None:
-    kept = [path for path, node in TREE.items() if "x-kubernetes-preserve-unknown-fields" in node]
-    assert kept == ["spec.build.recipe[].parameters"]
+def test_unknown_fields_are_kept_only_in_parameters_that_the_builder_knows() -> None:
+    kept = {path for path, node in TREE.items() if "x-kubernetes-preserve-unknown-fields" in node}
+    assert kept == {
+        "spec.model.source.parameters",
+        "spec.model.source.code.parameters",
+        "spec.build.recipe[].parameters",
+        "spec.build.audit[].parameters",
+    }
 
 
 def test_every_rule_has_a_message_that_is_a_sentence() -> None:

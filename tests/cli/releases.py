@@ -9,7 +9,7 @@ import yaml
 from modelrelease.cli.release import Release, parse
 from modelrelease.domain.codec import parse_time
 
-from tests.api.crd_cases import SAMPLES, changed
+from tests.api.case import SAMPLES, changed
 from tests.api.status_sample import STATUS
 
 NOW = parse_time("2026-11-22T12:03:20Z")

@@ -15,7 +15,7 @@ from modelrelease.cli.main import main
 from modelrelease.domain.naming import GROUP, PLURAL, VERSION
 
 from localcluster.api import Cluster
-from tests.api.crd_cases import SAMPLES, Case, minimal
+from tests.api.case import SAMPLES, Case, minimal
 from tests.api.status_sample import STATUS
 
 pytestmark = pytest.mark.api

@@ -11,7 +11,8 @@ from modelrelease.cli import bounds
 from modelrelease.cli.errors import CommandError
 from modelrelease.cli.lint import lint
 
-from tests.api.crd_cases import ACCEPTED, REFUSED, ROOT, SAMPLES, Case, minimal
+from tests.api.case import ROOT, SAMPLES, Case, minimal
+from tests.api.crd_cases import ACCEPTED, REFUSED
 
 SPEC = yaml.safe_load((ROOT / "crds" / "modelreleases.yaml").read_text())["spec"]["versions"][0]["schema"][
     "openAPIV3Schema"

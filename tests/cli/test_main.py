@@ -16,7 +16,7 @@ from modelrelease.cli.errors import CommandError, NotFound
 from modelrelease.cli.main import main
 from modelrelease.domain.commands import Verb, latch_id
 
-from tests.api.crd_cases import ROOT, SAMPLES
+from tests.api.case import ROOT, SAMPLES
 from tests.cli import releases
 from tests.cli.releases import body
 

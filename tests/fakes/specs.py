@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelrelease.domain.data import Data
 from modelrelease.domain.policy import Rollout
 from modelrelease.domain.spec import (
     ArtifactStore,
     Build,
-    Data,
     Evaluation,
     Gate,
     GatewayTraffic,

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from modelrelease import render
+from modelrelease.domain.data import Data
 from modelrelease.domain.observed import BuildResult, Contract, Meta, Metric, Mirror, Slot, Tensor
 from modelrelease.domain.plan import WantJob, WantRecord
+from modelrelease.domain.refs import SecretRef
 from modelrelease.domain.spec import (
     ArtifactStore,
     Build,
-    Data,
     DynamicBatching,
     Evaluation,
     GatewayTraffic,
@@ -19,7 +20,6 @@ from modelrelease.domain.spec import (
     Model,
     ParentRef,
     Pass,
-    SecretRef,
     Serving,
     Source,
     Spec,

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from modelrelease.domain import naming
-from modelrelease.domain.spec import ArtifactStore, ConfigMapRef, SecretRef, Signing, Source, Spec, Verification
+from modelrelease.domain.refs import ConfigMapRef, SecretRef
+from modelrelease.domain.spec import ArtifactStore, Signing, Source, Spec, Verification
 
 from tests.render import samples
 

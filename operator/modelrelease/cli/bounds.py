@@ -11,6 +11,13 @@ from typing import Any
 # Path of a number, or of a list's length -> lowest, highest. `[]` stands for every item.
 NUMBERS: Mapping[str, tuple[float, float]] = {
     "spec.build.evaluation.data.seed": (0, 2147483647),
+    "spec.build.evaluation.data.augmentation.shift": (0, 64),
+    "spec.build.evaluation.data.augmentation.noise": (0, 1),
+    "spec.build.evaluation.data.image.height": (0, 4096),
+    "spec.build.evaluation.data.image.width": (0, 4096),
+    "spec.build.evaluation.data.text.length": (1, 4096),
+    "spec.build.evaluation.data.text.vocabulary": (3, 1000000),
+    "spec.build.evaluation.data.maxBytes": (1, 2**50),
     "spec.build.evaluation.gates[].threshold": (-1e9, 1e9),
     "spec.build.evaluation.gates[].maxDegradation": (0, 1e9),
     "spec.build.backoffLimit": (0, 10),
@@ -35,6 +42,11 @@ NUMBERS: Mapping[str, tuple[float, float]] = {
 }
 LENGTHS: Mapping[str, tuple[int, int]] = {
     "spec.build.recipe": (0, 32),
+    "spec.build.evaluation.data.columns": (1, 512),
+    "spec.build.evaluation.data.groups": (1, 16),
+    "spec.build.evaluation.data.classes": (1, 1024),
+    "spec.build.audit": (0, 32),
+    "spec.build.export.formats": (0, 1),
     "spec.build.evaluation.gates": (0, 16),
     "spec.build.tolerations": (0, 32),
     "spec.build.imagePullSecrets": (0, 8),
@@ -49,8 +61,17 @@ LENGTHS: Mapping[str, tuple[int, int]] = {
     "spec.rollout.analysis.golden.compare": (0, 16),
 }
 CHOICES: Mapping[str, tuple[str, ...]] = {
+    "spec.model.source.head": ("Keep", "Fresh"),
+    "spec.build.evaluation.data.format": ("Builtin", "Arrays", "Csv", "Parquet", "Images", "JsonLines"),
+    "spec.build.evaluation.data.task": ("Classification", "Regression", "TokenClassification"),
+    "spec.build.evaluation.data.cleaning.missing": ("Fail", "Drop", "Median"),
+    "spec.build.evaluation.data.cleaning.overlap": ("Fail", "Drop"),
+    "spec.build.evaluation.data.normalization": ("Off", "Standard", "MinMax"),
+    "spec.build.evaluation.data.image.channels": ("Gray", "Color"),
+    "spec.build.export.runtime": ("1.14", "1.15", "1.17", "1.18"),
+    "spec.build.export.formats[]": ("TorchScript",),
     "spec.build.evaluation.gates[].against": ("Source", "Stable"),
-    "spec.serving.triton.backend": ("onnxruntime", "python"),
+    "spec.serving.triton.backend": ("onnxruntime", "python", "pytorch"),
     "spec.rollout.analysis.onInconclusive": ("Hold", "Rollback", "Advance"),
     "spec.rollout.schemaChange": ("Forbid", "Allow"),
     "spec.rollout.onDeadline": ("Hold", "Rollback"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from modelrelease.cli import build_rules
 from modelrelease.cli.rollout_rules import rollout
 from modelrelease.domain.spec import (
     ArtifactStore,
@@ -15,7 +16,6 @@ from modelrelease.domain.spec import (
     Gate,
     GatewayTraffic,
     Placement,
-    Source,
     Spec,
     Triton,
 )
@@ -23,17 +23,7 @@ from modelrelease.domain.spec import (
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _NAME_LENGTH = 40
 _WORD = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_PASS = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_REPOSITORY = r"oci://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+"
-_SOURCE = re.compile(
-    r"builtin://[^/\s]+|file:///\S+|(s3|gs|az)://[^/\s]+/\S+"
-    r"|hf://[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+@[0-9a-f]{40}(/[^\s?#@]+)?"
-    r"|mlflow://[^/@?#\s]+/[0-9]+(/[^\s?#]+)?"
-    rf"|{_REPOSITORY}(:[A-Za-z0-9_][A-Za-z0-9_.-]*|(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?@sha256:[0-9a-f]{{64}})"
-)
-_STORE = re.compile(rf"(pvc|s3|gs|az)://[a-z0-9][a-z0-9._-]*(/[A-Za-z0-9._-]+)*/?|{_REPOSITORY}")
-#: What every pod that has the image or the volume can read.
-_OPEN = ("builtin://", "file://", "pvc://")
+_STORE = re.compile(rf"(pvc|s3|gs|az)://[a-z0-9][a-z0-9._-]*(/[A-Za-z0-9._-]+)*/?|{build_rules.REPOSITORY}")
 _HOSTNAME = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
 _RATIOS = ("accuracy", "agreement")
@@ -52,25 +42,13 @@ def check(spec: Spec) -> Iterator[str]:
     for field, text in (("name", spec.model.name), ("version", spec.model.version)):
         if not _WORD.fullmatch(text):
             yield f"spec.model.{field}: {text!r} must be letters, digits, '.', '_' and '-', with no sign at an end"
-    yield from _source(spec.model.source)
+    yield from build_rules.check(spec)
     yield from _build(spec.build)
     yield from _triton(spec.serving.triton)
     for where, placement in (("spec.build", spec.build), ("spec.serving", spec.serving)):
         yield from _quantities(where, placement)
     yield from _gateway(spec.traffic.gateway)
     yield from rollout(spec.rollout)
-
-
-def _source(source: Source) -> Iterator[str]:
-    where = "spec.model.source"
-    if not _SOURCE.fullmatch(source.uri):
-        yield (
-            f"{where}.uri: {source.uri!r} is not supported: write builtin://NAME, file:///PATH, s3://BUCKET/KEY (gs, az"
-            " likewise), hf://ORG/NAME@REVISION with 40 hexadecimal digits, mlflow://NAME/VERSION with a number, or "
-            "oci://HOST/REPOSITORY@sha256:DIGEST"
-        )
-    if source.secret_ref is not None and source.uri.startswith(_OPEN):
-        yield f"{where}.secretRef: has no effect on {source.uri}, which takes no credentials: remove it"
 
 
 def _image(where: str, image: str) -> Iterator[str]:
@@ -81,7 +59,7 @@ def _image(where: str, image: str) -> Iterator[str]:
 def _build(build: Build) -> Iterator[str]:
     yield from _image("spec.build.image", build.image)
     for index, step in enumerate(build.recipe):
-        if not _PASS.fullmatch(step.name):
+        if not build_rules.NAME.fullmatch(step.name):
             yield f"spec.build.recipe[{index}].pass: {step.name!r} is not a name: use letters, digits, '_' and '-'"
     gates = build.evaluation.gates
     for index, gate in enumerate(gates):
@@ -109,7 +87,7 @@ def _store(store: ArtifactStore) -> Iterator[str]:
         )
     if ".." in store.uri.split("/"):
         yield f"{where}.uri: {store.uri!r} leaves its own directory: remove '..'"
-    if store.secret_ref is not None and store.uri.startswith(_OPEN):
+    if store.secret_ref is not None and store.uri.startswith("pvc://"):
         yield f"{where}.secretRef: has no effect on {store.uri}, which takes no credentials: remove it"
 
 

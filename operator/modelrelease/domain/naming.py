@@ -43,20 +43,26 @@ def digest(value: Any, length: int = 10) -> str:
 
 
 def artifact_key(spec: Spec) -> str:
-    """Return the key of what is built: source, builder image, recipe, data, and who signs it.
+    """Return the key of what is built: source, builder image, recipe, data, audits, export, and who signs it.
 
-    It decides whether anything is built; the artifact itself is addressed by its digest. Credentials of the source are
-    not in it. Another signer is: the same artifact is built again, and its new signature goes into the store.
+    It decides whether anything is built; the artifact itself is addressed by its digest. Credentials of source and
+    data are not in it. Another signer is: the same artifact is built again, and its new signature goes into the store.
+    So are the audits, which change no artifact: their metrics are what gates judge, and only a build measures them.
+
+    What a spec does not say is not in the key, so that a field which is new to the API changes no key of before.
     """
     build = spec.build
+    more = {"audit": codec.encode(build.audit), "export": codec.encode(build.export)}
+    said = {name: value for name, value in more.items() if value}
     return digest(
         [
             spec.model.name,
             codec.encode(replace(spec.model.source, secret_ref=None)),
             build.image,
             codec.encode(build.recipe),
-            codec.encode(build.evaluation.data),
+            codec.encode(replace(build.evaluation.data, secret_ref=None)),
             *([codec.encode(build.signing)] if build.signing else []),
+            *([said] if said else []),
         ]
     )
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from modelrelease.domain.data import Data
 from modelrelease.domain.policy import Rollout
+from modelrelease.domain.refs import ConfigMapRef, SecretRef
 
 Json = Mapping[str, Any]
 
@@ -25,19 +27,50 @@ class Against(StrEnum):
     STABLE = "Stable"
 
 
-@dataclass(frozen=True, kw_only=True)
-class SecretRef:
-    """A Secret in the release's namespace; its keys become environment variables."""
+class Head(StrEnum):
+    """What becomes of the last layer of weights from a file."""
 
-    name: str
+    KEEP = "Keep"
+    FRESH = "Fresh"
+
+
+class Runtime(StrEnum):
+    """The oldest ONNX Runtime that is to serve an artifact."""
+
+    V1_14 = "1.14"
+    V1_15 = "1.15"
+    V1_17 = "1.17"
+    V1_18 = "1.18"
+
+
+class ExportFormat(StrEnum):
+    """What an artifact can hold beside the ONNX graph."""
+
+    TORCH_SCRIPT = "TorchScript"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """A function of the user's own that makes the network; naming it allows it to run in the build."""
+
+    factory: str
+    path: str | None = None
+    parameters: Json = field(default_factory=dict)
+    input_name: str = "input"
+    output_name: str = "output"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the model comes from, and the credentials of that place."""
+    """Where the model comes from, the credentials of that place, and what its file has to be put into."""
 
     uri: str
     secret_ref: SecretRef | None = None
+    file: str | None = None
+    head: Head | None = None
+    architecture: str | None = None
+    parameters: Json | None = None
+    code: Code | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +101,20 @@ class Gate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
-    """The data set that trains and evaluates."""
+class Audit:
+    """One audit of what was built; `parameters` are the builder's business."""
 
-    name: str
-    seed: int = 0
+    audit: str
+    parameters: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What the served graph holds beside the network, and in which formats it comes."""
+
+    runtime: Runtime = Runtime.V1_18
+    class_names: bool = False
+    formats: tuple[ExportFormat, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +138,6 @@ class Signing:
     """The Secret with the key (`private-key.pem`) that signs what is built; the build alone gets it, as a file."""
 
     secret_ref: SecretRef
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConfigMapRef:
-    """A ConfigMap in the release's namespace."""
-
-    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +166,8 @@ class Build(Placement):
     recipe: tuple[Pass, ...]
     evaluation: Evaluation
     artifact_store: ArtifactStore
+    audit: tuple[Audit, ...] = ()
+    export: Export | None = None
     signing: Signing | None = None
     backoff_limit: int = 2
     active_deadline_seconds: int = 3600

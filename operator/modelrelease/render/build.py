@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
-from modelrelease.domain import naming
+from modelrelease.domain import codec, naming
 from modelrelease.domain.observed import Meta
 from modelrelease.domain.plan import WantJob
 from modelrelease.domain.spec import Spec
@@ -60,9 +61,11 @@ def job(*, meta: Meta, spec: Spec, want: WantJob) -> Manifest:
 
 
 def _access(spec: Spec) -> tuple[Manifest, list[Manifest]]:
-    """Return what the build needs to reach source, store and key: (container fields, mounts included; volumes)."""
+    """Return what the build needs to reach source, data, store and key: (container fields, with mounts; volumes)."""
     access, volumes = common.store_access(
-        spec.build.artifact_store, read_only=False, source=spec.model.source.secret_ref
+        spec.build.artifact_store,
+        read_only=False,
+        others=(spec.model.source.secret_ref, spec.build.evaluation.data.secret_ref),
     )
     if spec.build.signing:
         mount, volume = common.private_key(spec.build.signing)
@@ -114,11 +117,18 @@ def _builder(*, spec: Spec, access: Manifest) -> Manifest:
 
 
 def _build_spec(spec: Spec) -> str:
-    """Return the builder's own spec. It holds no gates: the operator judges the metrics."""
-    build = {
+    """Return the builder's own spec: what the release says, and nothing where it is silent.
+
+    The builder fills its defaults in. It gets no gates (the operator judges the metrics), and nothing of how the
+    artifact will be served (the pods' pull is told that).
+    """
+    build = spec.build
+    said = {
         "model": {"name": spec.model.name, "version": spec.model.version},
-        "source": {"uri": spec.model.source.uri},
-        "data": {"name": spec.build.evaluation.data.name, "seed": spec.build.evaluation.data.seed},
-        "recipe": [{"pass": step.name, "parameters": dict(step.parameters)} for step in spec.build.recipe],
+        "source": codec.encode(replace(spec.model.source, secret_ref=None)),
+        "data": codec.encode(replace(build.evaluation.data, secret_ref=None)),
+        "recipe": [{"pass": step.name, "parameters": dict(step.parameters)} for step in build.recipe],
+        **({"audit": codec.encode(build.audit)} if build.audit else {}),
+        **({"export": codec.encode(build.export)} if build.export else {}),
     }
-    return json.dumps(build, sort_keys=True, separators=(",", ":"))
+    return json.dumps(said, sort_keys=True, separators=(",", ":"))

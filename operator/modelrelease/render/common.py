@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from modelrelease.domain import naming
 from modelrelease.domain.observed import Meta
-from modelrelease.domain.spec import ArtifactStore, Placement, SecretRef, Signing, Verification
+from modelrelease.domain.refs import SecretRef
+from modelrelease.domain.spec import ArtifactStore, Placement, Signing, Verification
 
 Manifest = dict[str, Any]
 
@@ -126,12 +127,12 @@ def store_uri(store: ArtifactStore) -> str:
 
 
 def store_access(
-    store: ArtifactStore, *, read_only: bool, source: SecretRef | None = None
+    store: ArtifactStore, *, read_only: bool, others: Sequence[SecretRef | None] = ()
 ) -> tuple[Manifest, list[Manifest]]:
     """Return what a container and its pod need to reach a store: (container fields, mounts included; volumes).
 
-    `source` holds the credentials of another place that the container reads; where both name a variable, the store's
-    counts.
+    `others` hold the credentials of other places that the container reads; where several name a variable, the last
+    one's counts, and the store's before all.
     """
     fields: Manifest = {"volumeMounts": []}
     volumes: list[Manifest] = []
@@ -139,9 +140,10 @@ def store_access(
         mount: Manifest = {"name": "artifacts", "mountPath": ARTIFACTS}
         fields["volumeMounts"].append({**mount, "readOnly": True} if read_only else mount)
         volumes.append({"name": "artifacts", "persistentVolumeClaim": {"claimName": name}})
-    secrets = [secret.name for secret in (source, store.secret_ref) if secret]
+    secrets = [secret.name for secret in (store.secret_ref, *reversed(others)) if secret]
     if secrets:
-        fields["envFrom"] = [{"secretRef": {"name": name}} for name in dict.fromkeys(secrets)]
+        # Of several, Kubernetes takes the last one's value; one that is named twice stands where it counts most.
+        fields["envFrom"] = [{"secretRef": {"name": name}} for name in reversed(dict.fromkeys(secrets))]
     return fields, volumes
 
 
