@@ -154,11 +154,16 @@ def open_session(graph: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 
-def predict(session: onnxruntime.InferenceSession, rows: NDArray[Any]) -> NDArray[Any]:
-    """The only output for the only input; many rows go through in portions, to bound the memory."""
+def answers(session: onnxruntime.InferenceSession, rows: NDArray[Any]) -> list[NDArray[Any]]:
+    """All outputs for the only input, each with a row per row; many go through in portions, to bound the memory."""
     import numpy
 
     name = session.get_inputs()[0].name
     portions = (rows[start : start + _PORTION] for start in range(0, len(rows), _PORTION))
-    answer: NDArray[Any] = numpy.concatenate([session.run(None, {name: portion})[0] for portion in portions])
-    return answer
+    found = [session.run(None, {name: portion}) for portion in portions]
+    return [numpy.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
+def predict(session: onnxruntime.InferenceSession, rows: NDArray[Any]) -> NDArray[Any]:
+    """The first output, which is the model's answer: names of classes say nothing that it does not."""
+    return answers(session, rows)[0]

@@ -174,6 +174,17 @@ def test_tensors_that_are_missing_or_twice() -> None:
     assert "inputs[1].name is" in refused(envelope(twice))
 
 
+def test_outputs_after_the_first_may_be_left_out() -> None:
+    """As builders once did with all of them, and still do with what other machines may answer otherwise."""
+    further = Tensor(name="further", datatype="FP32", shape=())
+    (request,) = parse(
+        carry(envelope(case(1.0, rows=2))), contract=replace(CONTRACT, outputs=(SCORES, further))
+    ).requests
+    assert list(request.expected) == ["scores"]
+    said = refused(envelope(case(1.0)), contract=replace(CONTRACT, outputs=(further, SCORES)))
+    assert said == "requests[0].response.outputs lacks further"
+
+
 def test_rows_must_agree() -> None:
     made = copy.deepcopy(case(1.0))
     made["response"] = case(1.0, rows=2)["response"]

@@ -15,7 +15,7 @@ from modelrelease.adapters.triton.labels import signs
 from modelrelease.domain.observed import Contract, Tensor
 from onnx import TensorProto, helper
 
-from model_builder import golden
+from model_builder import golden, graph
 from model_builder.data.base import Dataset, Task
 from model_builder.golden_parameter import pack
 from tests.model_builder.networks import dataset
@@ -32,6 +32,18 @@ def linear(folder: Path, *, inputs: int, outputs: int) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.save(model, folder / "model.onnx")
     return folder / "model.onnx"
+
+
+def naming(folder: Path, *, inputs: int) -> Path:
+    """A graph with two classes, the one with the larger score named beside the scores: opposite numbers."""
+    from onnx import numpy_helper
+
+    model = onnx.load(linear(folder, inputs=inputs, outputs=2))
+    weights = numpy.tile(numpy.array([1.0, -1.0], dtype="float32"), (inputs, 1))
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "w"))
+    onnx.save(model, folder / "unnamed.onnx")
+    graph.clean(folder / "unnamed.onnx", to=folder / "named.onnx", labels=["up", "down"])
+    return folder / "named.onnx"
 
 
 def rendered(folder: Path, data: Dataset, *, outputs: int = 2) -> dict[str, Any]:
@@ -97,3 +109,28 @@ def test_other_test_rows_have_another_fingerprint(tmp_path: Path) -> None:
     assert same == again != turned
     relabelled = replace(data, test=replace(data.test, labels=1 - data.test.labels))
     assert rendered(tmp_path, relabelled)["labels"]["split"] != same
+
+
+def test_all_outputs_are_expected_and_the_operator_reads_them(tmp_path: Path) -> None:
+    data = dataset()
+    model = naming(tmp_path, inputs=6)
+    text = golden.render(model=model, data=data, tolerance=1e-6)
+    x, y = (Tensor(name=name, datatype="FP32", shape=(size,)) for name, size in (("x", 6), ("y", 2)))
+    contract = Contract(inputs=(x,), outputs=(y, Tensor(name="label", datatype="BYTES", shape=())))
+    found = golden_set.parse(pack(text), contract=contract)
+    scores = graph.predict(graph.open_session(model), data.test.rows)
+    names = [b"up" if one > other else b"down" for one, other in scores]
+    assert {b"up", b"down"} == set(names)
+    assert numpy.concatenate([one.expected["label"].ravel() for one in found.requests]).tolist() == names
+    assert numpy.allclose(numpy.concatenate([one.expected["y"] for one in found.requests]), scores)
+
+
+def test_a_name_that_another_machine_may_choose_otherwise_is_not_expected(tmp_path: Path) -> None:
+    data, model = dataset(), naming(tmp_path, inputs=6)
+    scores = graph.predict(graph.open_session(model), data.test.rows)
+    gaps = numpy.abs(scores[:, 0] - scores[:, 1])
+    tolerance = float(numpy.median(gaps[:4])) / 2  # the first four rows come alone
+    made = json.loads(golden.render(model=model, data=data, tolerance=tolerance))
+    told = [[output["name"] for output in case["response"]["outputs"]] for case in made["requests"][:4]]
+    assert told == [["y", "label"] if gap > 2 * tolerance else ["y"] for gap in gaps[:4]]
+    assert ["y"] in told and ["y", "label"] in told

@@ -53,6 +53,7 @@ _LONGEST_SPLIT = 64
 class GoldenRequest:
     """Inputs by name as they are sent, and the outputs that are expected; floating-point ones as float64.
 
+    `expected` has the first output, and of the others those that the build could promise.
     `labels` is what the first output should be, in its shape; of classes in its shape without the last axis.
     """
 
@@ -139,13 +140,14 @@ def _request(case: Any, where: str, contract: Contract, labelled: Labelled | Non
     parts = _fields(case, where, "request", "response")
     asked = _fields(parts["request"], f"{where}.request", "inputs")["inputs"]
     answer = _fields(parts["response"], f"{where}.response", "outputs")["outputs"]
-    inputs = _tensors(asked, f"{where}.request.inputs", contract.inputs, contract)
-    expected = _tensors(answer, f"{where}.response.outputs", contract.outputs, contract)
+    inputs = _tensors(asked, f"{where}.request.inputs", contract.inputs, contract, least=len(contract.inputs))
+    # Builders once wrote the first output only, and leave out what other machines may rightly answer otherwise.
+    expected = _tensors(answer, f"{where}.response.outputs", contract.outputs, contract, least=1)
     rows = {len(value) for value in (*inputs.values(), *expected.values())} if contract.batchable else {1}
     if len(rows) != 1:
         raise Malformed(f"the tensors of {where} have {sorted(rows)} rows, and must have equally many")
     for tensor in contract.outputs:
-        if tensor.datatype in FLOATS:
+        if tensor.name in expected and tensor.datatype in FLOATS:
             expected[tensor.name] = expected[tensor.name].astype(np.float64)
     labels = None
     if labelled is not None and contract.batchable:
@@ -167,7 +169,8 @@ def _labels(raw: Any, where: str, kind: Kind, answer: NDArray[Any]) -> NDArray[A
     return np.array(raw, dtype=np.float64).reshape(shape)
 
 
-def _tensors(found: Any, where: str, wanted: tuple[Tensor, ...], contract: Contract) -> Answer:
+def _tensors(found: Any, where: str, wanted: tuple[Tensor, ...], contract: Contract, *, least: int) -> Answer:
+    """Return the tensors of a list: of those that the contract has, at least so many, the first ones."""
     if not isinstance(found, list):
         _wrong(where, found, "a list")
     made: Answer = {}
@@ -180,8 +183,8 @@ def _tensors(found: Any, where: str, wanted: tuple[Tensor, ...], contract: Contr
         if tensor is None or name in made:
             _wrong(f"{here}.name", name, f"each of {', '.join(known)} once, as in the contract")
         made[tensor.name] = _array(fields, here, tensor, lead=(-1,) if contract.batchable else ())
-    if missing := known.keys() - made.keys():
-        raise Malformed(f"{where} lacks {min(missing)}")
+    if missing := [tensor.name for tensor in wanted[:least] if tensor.name not in made]:
+        raise Malformed(f"{where} lacks {missing[0]}")
     return made
 
 
