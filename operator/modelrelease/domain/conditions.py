@@ -71,9 +71,15 @@ def _ready(context: Context) -> Said:
     roles = {stable.revision, *([candidate.revision] if candidate and candidate.stage is Stage.BAKE else [])}
     slots = (Slot.STABLE, Slot.CANDIDATE)
     serving = any(slot_ready(observed, slot, revision) for slot in slots for revision in roles)
+    facts = observed.deployments.get(stable.revision)
+    problem = facts.problem if facts else None
     if not serving:
-        message = f"version {stable.version} has no ready pod behind its slot"
+        why = f": {problem.message}" if problem else ""
+        message = f"version {stable.version} has no ready pod behind its slot{why}"
         return Said(status=False, reason="StableUnavailable", message=message)
+    if facts and problem:
+        message = f"version {stable.version} serves with {facts.ready} of {facts.replicas} pods: {problem.message}"
+        return Said(status=True, reason="Degraded", message=message)
     if status.rejected:
         message = f"version {stable.version} serves; the spec's revision was rejected: {status.rejected.message}"
         return Said(status=True, reason="RolledBack", message=message)

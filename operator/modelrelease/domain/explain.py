@@ -116,7 +116,9 @@ def steady(*, old: Status, new: Status) -> Status:
 
 def _significant(status: Status) -> Status:
     def plain(condition: Condition) -> Condition:
-        return replace(condition, message="")
+        # While nobody serves, a cause that shows only now is worth a write.
+        down = condition.type == "Ready" and condition.status == "False"
+        return condition if down else replace(condition, message="")
 
     candidate, awaited = status.candidate, status.waiting_for
     if candidate is not None:
