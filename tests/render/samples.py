@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,9 @@ from modelrelease.domain.spec import (
     Triton,
 )
 from modelrelease.domain.status import Artifact
+
+from model_builder import spec as builder
+from model_builder.decode import decode
 
 META = Meta(
     name="digits", namespace="vision", uid="6f9619ff-8b86-4011-b42d-00c04fc964ff", generation=3, resource_version="42"
@@ -97,6 +101,13 @@ def template(spec: Spec = SPEC) -> dict[str, Any]:
 
 def job(spec: Spec = SPEC) -> dict[str, Any]:
     return render.job(meta=META, spec=spec, want=WantJob(artifact_key=KEY, attempt=2))
+
+
+def handed_over(spec: Spec) -> builder.Spec:
+    """Return what the builder reads in the environment of the Job."""
+    (container,) = job(spec)["spec"]["template"]["spec"]["containers"]
+    (value,) = [entry["value"] for entry in container["env"] if entry["name"] == "MODEL_BUILD_SPEC"]
+    return decode(builder.Spec, json.loads(value.replace("$$", "$")), where="spec")
 
 
 def record(spec: Spec = SPEC) -> dict[str, Any]:

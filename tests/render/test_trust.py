@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from modelrelease.domain import naming
+from modelrelease.domain.data import Data, Format
 from modelrelease.domain.refs import ConfigMapRef, SecretRef
 from modelrelease.domain.spec import ArtifactStore, Signing, Source, Spec, Verification
 
@@ -21,8 +22,8 @@ def trusted(spec: Spec = samples.SPEC) -> Spec:
     return replace(spec, build=build, serving=serving)
 
 
-def from_hub(spec: Spec = samples.SPEC) -> Spec:
-    source = Source(uri="hf://org/name@" + "0" * 40, secret_ref=SecretRef(name="hub"))
+def from_hub(spec: Spec = samples.SPEC, *, name: str = "hub") -> Spec:
+    source = Source(uri="hf://org/name@" + "0" * 40, secret_ref=SecretRef(name=name))
     return replace(spec, model=replace(spec.model, source=source))
 
 
@@ -91,18 +92,36 @@ def test_credentials_of_a_source_reach_the_build_alone_and_change_no_name() -> N
     assert naming.revision(spec) == naming.revision(without)
 
 
-def test_where_both_have_a_variable_the_store_s_counts() -> None:
+def with_data(name: str, spec: Spec = samples.SPEC) -> Spec:
+    data = Data(name="rows", format=Format.CSV, uri="s3://data/rows.csv", secret_ref=SecretRef(name=name))
+    return replace(spec, build=replace(spec.build, evaluation=replace(spec.build.evaluation, data=data)))
+
+
+def test_credentials_of_data_reach_the_build_alone_and_change_no_name() -> None:
+    spec = with_data("rows")
+    assert builder(spec)["envFrom"] == [{"secretRef": {"name": "rows"}}]
+    assert "envFrom" not in pull(spec)
+    assert naming.revision(spec) == naming.revision(with_data("other"))
+
+
+@pytest.mark.parametrize(
+    ("source", "data", "store", "names"),
+    [
+        ("hub", "rows", "s3", ["hub", "rows", "s3"]),
+        ("one", "one", "one", ["one"]),
+        ("one", "rows", "one", ["rows", "one"]),
+        ("hub", "one", "one", ["hub", "one"]),
+        ("one", "one", "s3", ["one", "s3"]),
+    ],
+)
+def test_where_several_have_a_variable_the_store_s_counts_then_the_data_s(
+    source: str, data: str, store: str, names: list[str]
+) -> None:
     # Kubernetes: of several sources the last one's value is taken.
-    assert builder(from_hub(samples.on_s3()))["envFrom"] == [
-        {"secretRef": {"name": "hub"}},
-        {"secretRef": {"name": "s3"}},
-    ]
-
-
-def test_one_secret_for_both_is_named_once() -> None:
-    store = ArtifactStore(uri="oci://registry.example:5000/team/releases", secret_ref=SecretRef(name="hub"))
-    spec = from_hub(replace(samples.SPEC, build=replace(samples.SPEC.build, artifact_store=store)))
-    assert builder(spec)["envFrom"] == [{"secretRef": {"name": "hub"}}]
+    spec = with_data(data, from_hub(samples.on_s3(), name=source))
+    kept = replace(spec.build.artifact_store, secret_ref=SecretRef(name=store))
+    spec = replace(spec, build=replace(spec.build, artifact_store=kept))
+    assert builder(spec)["envFrom"] == [{"secretRef": {"name": name}} for name in names]
 
 
 @pytest.mark.parametrize(
