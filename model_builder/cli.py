@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,21 +22,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code. Of the processes of a build, the first one speaks for all."""
     termination_log: Path | None = None
     group = ranks.ALONE
-    try:
-        options = _parser().parse_args(arguments)
-        termination_log = getattr(options, "termination_log", None)
-        if options.command == "build":
-            options.group = group = ranks.join()
-        if not group.first:
-            return build.assist(options)
-        with translated(Path.cwd()):
-            outcome, code = commands.load(options.command).run(options), 0
-    except BuildError as error:
-        outcome, code = result.failure(error), error.exit_code
-    if outcome is not None and group.first:
-        result.emit(outcome, termination_log=termination_log)
-    together.dismiss(group, exit_code=code)
-    return code
+    with contextlib.ExitStack() as ways_out:
+        try:
+            options = _parser().parse_args(arguments)
+            termination_log = getattr(options, "termination_log", None)
+            if options.command == "build":
+                options.group = group = ranks.join()
+                ways_out.callback(ranks.leave, group)
+            if not group.first:
+                return build.assist(options)
+            with translated(Path.cwd()):
+                outcome, code = commands.load(options.command).run(options), 0
+        except BuildError as error:
+            outcome, code = result.failure(error), error.exit_code
+        if outcome is not None and group.first:
+            result.emit(outcome, termination_log=termination_log)
+        together.dismiss(group, exit_code=code)
+        return code
 
 
 def _parser() -> argparse.ArgumentParser:

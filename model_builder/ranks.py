@@ -189,6 +189,9 @@ def join() -> Group:
     if size == 1:
         return ALONE
     import torch
+
+    # Its defaults are the group of the moment: read later, they would hold it for ever, and `leave` would not end it.
+    import torch.distributed.nn.functional
     from torch import distributed
 
     rank = _number("RANK", default=None)
@@ -196,6 +199,18 @@ def join() -> Group:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, rank=rank, world_size=size, timeout=_PATIENCE)
     return Group(rank=rank, size=size)
+
+
+def leave(group: Group) -> None:
+    """End the threads of the group, before the interpreter ends; nothing of it can be called afterwards.
+
+    They drop tensors, for which they need the interpreter. One that is late for that is ended by Python in the middle
+    of C++ code, and takes the process with it: SIGABRT in place of the exit code.
+    """
+    if group.size > 1:
+        from torch import distributed
+
+        distributed.destroy_process_group()
 
 
 def _number(name: str, *, default: int | None) -> int:

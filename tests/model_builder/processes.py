@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,7 @@ def weights(folder: Path, group: Group) -> tuple[list[float], list[str]]:
 def left_alone(group: Group) -> str:
     """What process 0 is told when process 1 ends without a word."""
     if group.rank == 1:
-        sys.exit()
+        os._exit(0)
     try:
         group.agree(None)
     except BuildError as error:
@@ -177,6 +178,7 @@ def main(folder: Path) -> None:
     outcome: dict[str, Any] = {**failures(own, group), **scenarios(own, group), "built": built(own, group)}
     (folder / f"{group.rank}.json").write_text(json.dumps(outcome))
     (folder / "alone.json").write_text(json.dumps(left_alone(group)))
+    ranks.leave(group)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def test_a_build_that_fails_ends_all_processes_with_its_exit_code(tmp_path: Path
     (tmp_path / "spec.json").write_text(json.dumps(spec(step)))
     log = tmp_path / "termination"
     paths = ["--spec", tmp_path / "spec.json", "--out", tmp_path / "out", "--termination-log", log]
-    done = torchrun("-m", "model_builder", "build", *paths)
+    done = torchrun(ROOT / "tests" / "model_builder" / "ending.py", "build", *paths)
     failure = json.loads(done.stdout.splitlines()[-1])
     assert failure == json.loads(log.read_text())
     assert failure["error"]["reason"] == "BadSpec"
@@ -119,6 +119,7 @@ def test_a_build_that_fails_ends_all_processes_with_its_exit_code(tmp_path: Path
     assert sum("error" in json.loads(line) for line in done.stdout.splitlines()) == 1  # one speaks
     assert done.returncode != 0
     assert "exitcode  : 2" in done.stderr
+    assert "exitcode  : 99" not in done.stderr
 
 
 def test_an_environment_that_is_not_torchruns_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
