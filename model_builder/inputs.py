@@ -43,8 +43,17 @@ class Inputs:
         """The source model: a new network at every call, since passes change what they are given."""
         self.reporter.phase("source")
         return sources.load(
-            self.spec.source, seed=self.spec.data.seed, workspace=self.workspace, ends=lambda: Ends.of(self.dataset)
+            self.spec.source,
+            seed=self.spec.data.seed,
+            workspace=self.workspace,
+            ends=lambda: Ends.of(self.dataset),
+            fetched=self._fetched,
         )
+
+    @functools.cached_property
+    def _fetched(self) -> Path | None:
+        """Once in a build, which loads it for its digest, for its passes, and for what its last network is held to."""
+        return sources.fetch(self.spec.source, workspace=self.workspace)
 
     @property
     def source_digest(self) -> str | None:

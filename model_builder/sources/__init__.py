@@ -16,10 +16,10 @@ from model_builder.errors import BadData, BadSpec
 from model_builder.sources import builtin, onnx, program, safety, weights
 from model_builder.sources.base import Source, SourceModel, WantedEnds
 
-__all__ = ["Source", "SourceModel", "check", "describe", "load"]
+__all__ = ["Source", "SourceModel", "check", "describe", "fetch", "load"]
 
 _BUILTIN = "builtin"
-#: Suffix -> loader(path, name, source, folder, fresh): the nearer to the front, the better a file is to start from.
+#: Suffix -> loader(path, name, source, scratch, fresh): the nearer to the front, the better a file is to start from.
 FORMATS: Mapping[str, Callable[..., SourceModel]] = {
     ".safetensors": weights.load_safetensors,
     ".onnx": onnx.load,
@@ -65,22 +65,34 @@ def describe(source: Source) -> dict[str, object]:
     return {"uri": source.uri, "architecture": name, "parameters": dict(source.parameters), "head": source.head}
 
 
-def load(source: Source, *, seed: int, workspace: Path, ends: WantedEnds | None = None) -> SourceModel:
-    """The source model, ready for the first pass: fetched into the workspace, checked, and given its weights.
+def fetch(source: Source, *, workspace: Path) -> Path | None:
+    """The file or folder that a source names, in the workspace or where it is already; None if it is built in.
+
+    Raises BadData for what is too large, StorageError for what can't be had.
+    """
+    if urlsplit(source.uri).scheme == _BUILTIN:
+        return None
+    to = _scratch(workspace) / "fetched"
+    return remote.fetch(source.uri, to=to, limit=source.max_bytes, where="spec.source.uri")
+
+
+def load(
+    source: Source, *, seed: int, workspace: Path, ends: WantedEnds | None = None, fetched: Path | None = None
+) -> SourceModel:
+    """The source model, ready for the first pass: checked, and given its weights.
 
     Args:
         source: from the spec.
         seed: of fresh weights.
         workspace: a folder for files.
         ends: what the data asks of the network; needed for one of `architectures.SIZED`.
+        fetched: what `fetch` gave; without it the source is fetched now.
 
-    Raises BadData for what can't or must not be loaded, StorageError for what can't be had.
+    Raises BadData for what can't or must not be loaded, and what `fetch` raises.
     """
-    if urlsplit(source.uri).scheme == _BUILTIN:
+    fetched = fetched or fetch(source, workspace=workspace)
+    if fetched is None:
         return builtin.load(source.uri, seed=seed, parameters=source.parameters, ends=ends)
-    folder = workspace / "source"
-    folder.mkdir(parents=True, exist_ok=True)
-    fetched = remote.fetch(source.uri, to=folder / "fetched", limit=source.max_bytes, where="spec.source.uri")
     path = _model_file(fetched, source=source)
     name = source.uri if path == fetched else f"{source.uri}/{path.relative_to(fetched).as_posix()}"
     suffix = _suffix(path, uri=source.uri) if path == fetched else path.suffix
@@ -88,8 +100,15 @@ def load(source: Source, *, seed: int, workspace: Path, ends: WantedEnds | None 
         raise BadSpec(f"spec.source.head has no effect on a {suffix} file, which is a whole model: remove it")
     beside = fetched if fetched.is_dir() else path.parent
     fresh = functools.partial(weights.network, source, seed=seed, folder=beside, ends=ends)
-    made = FORMATS[suffix](path, name=name, source=source, folder=beside, fresh=fresh)
+    made = FORMATS[suffix](path, name=name, source=source, scratch=_scratch(workspace), fresh=fresh)
     return dataclasses.replace(made, digest=_digest(path, source=source, fetched=fetched))
+
+
+def _scratch(workspace: Path) -> Path:
+    """The builder's own: a source on disk is somebody else's, and what is written beside it would be part of it."""
+    folder = workspace / "source"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _digest(path: Path, *, source: Source, fetched: Path) -> str:

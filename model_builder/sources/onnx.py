@@ -12,7 +12,7 @@ from model_builder.sources.base import Fresh, Source, SourceModel
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 
 
-def load(path: Path, *, name: str, source: Source, folder: Path, fresh: Fresh) -> SourceModel:
+def load(path: Path, *, name: str, source: Source, scratch: Path, fresh: Fresh) -> SourceModel:
     """Check the graph and write it as one file: data that it keeps in files beside it is taken in."""
     del fresh
     import onnx
@@ -36,7 +36,7 @@ def load(path: Path, *, name: str, source: Source, folder: Path, fresh: Fresh) -
     _check_interface(model.graph, name=name)
     if not outside:
         return SourceModel(architecture=None, digest=None, graph=path)
-    joined = folder / "joined.onnx" if not path.is_relative_to(folder) else path.with_name("joined.onnx")
+    joined = scratch / "joined.onnx"
     onnx.save(model, joined)
     return SourceModel(architecture=None, digest=None, graph=joined)
 

@@ -39,9 +39,9 @@ _TREES = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, OSError, EOFError, RecursionError)
 
 
-def load(path: Path, *, name: str, source: Source, folder: Path, fresh: Fresh) -> SourceModel:
+def load(path: Path, *, name: str, source: Source, scratch: Path, fresh: Fresh) -> SourceModel:
     """The program as a network with one input and one output."""
-    del folder, fresh
+    del scratch, fresh
     import torch
 
     check(path, name=name, limit=source.max_bytes)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def load_safetensors(path: Path, *, name: str, source: Source, folder: Path, fresh: Fresh) -> SourceModel:
+def load_safetensors(path: Path, *, name: str, source: Source, scratch: Path, fresh: Fresh) -> SourceModel:
     """A safetensors file."""
-    del folder
+    del scratch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -30,11 +30,11 @@ def load_safetensors(path: Path, *, name: str, source: Source, folder: Path, fre
     return _filled(state, name=name, source=source, made=fresh())
 
 
-def load_state(path: Path, *, name: str, source: Source, folder: Path, fresh: Fresh) -> SourceModel:
+def load_state(path: Path, *, name: str, source: Source, scratch: Path, fresh: Fresh) -> SourceModel:
     """What `torch.save(network.state_dict())` wrote."""
     import torch
 
-    del folder
+    del scratch
     safety.check_pickle(path, name=name)
     safety.check_archive(path, name=name, limit=source.max_bytes)
     try:

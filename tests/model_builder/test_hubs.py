@@ -23,6 +23,7 @@ from model_builder.data import Data
 from model_builder.errors import BadData, StorageError
 from model_builder.sources import Source
 from tests.model_builder import servers
+from tests.model_builder.conftest import run_build, spec
 from tests.model_builder.test_data import table
 
 pytestmark = pytest.mark.real
@@ -115,6 +116,22 @@ def test_a_model_of_the_hub_is_read_at_its_revision(hub: Hub, tmp_path: Path) ->
     fetched = [path for path in hub.asked if "/resolve/" in path]
     assert fetched
     assert all(REVISION in path for path in fetched)
+
+
+@pytest.mark.deep
+def test_a_build_fetches_its_source_once(hub: Hub, tmp_path: Path) -> None:
+    hub.files["org/digits"] = {"model.safetensors": weights(tmp_path / "x")}
+    uri = f"hf://org/digits@{REVISION}"
+
+    def asked() -> list[str]:
+        return sorted(path for path in hub.asked if "org/digits" in path)
+
+    remote.fetch(uri, to=tmp_path / "alone", limit=10**7, where="test")
+    alone = asked()
+    run_build(spec(source={"uri": uri}, gates=[]), out=tmp_path / "first", cache=tmp_path / "cache")
+    assert asked() == sorted([*alone, *alone])
+    run_build(spec(source={"uri": uri}, gates=[]), out=tmp_path / "again", cache=tmp_path / "cache")
+    assert asked() == sorted([*alone, *alone])  # what a revision names never changes
 
 
 def test_one_file_of_the_hub_is_fetched_alone(hub: Hub, tmp_path: Path) -> None:
