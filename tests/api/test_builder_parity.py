@@ -7,6 +7,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 import pytest
@@ -17,7 +18,7 @@ from modelrelease.domain.spec import Spec
 from model_builder import audit, data, passes, sources, spec, triton
 from model_builder.decode import Pattern, Range, camel
 from tests.api.build_cases import BUILD_ACCEPTED, BUILD_REFUSED, EVERYTHING
-from tests.api.case import ROOT, Case
+from tests.api.case import ROOT, SAMPLES, Case
 from tests.render import samples
 
 CRD = yaml.safe_load((ROOT / "crds" / "modelreleases.yaml").read_text())
@@ -127,6 +128,12 @@ def test_what_a_release_leaves_out_is_what_the_builder_takes(field: Field) -> No
 def test_the_builder_takes_what_the_api_takes(case: Case) -> None:
     built = spec.resolve(samples.handed_over(codec.decode(Spec, case.object()["spec"], "spec")))
     assert built.spec.model.name == "digits"
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+def test_the_builder_takes_the_samples(path: Path) -> None:
+    release = yaml.safe_load(path.read_text())
+    spec.resolve(samples.handed_over(codec.decode(Spec, release["spec"], "spec")))
 
 
 def set_paths(value: Any, path: str) -> Iterator[str]:
