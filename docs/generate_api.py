@@ -63,7 +63,10 @@ def render(crd: Mapping[str, Any]) -> str:
 
 def _example() -> str:
     text = (SAMPLES / "digits-minimal.yaml").read_text()
-    about = "The least a release needs; `manifests/samples/digits-complete.yaml` says everything."
+    about = (
+        "The least a release needs; `manifests/samples/digits-complete.yaml` says all about serving and rollout, "
+        "`own-data.yaml` about what is built."
+    )
     return f"{about}\n\n```yaml\n{text}```\n"
 
 
