@@ -28,6 +28,8 @@ from model_builder.errors import ArtifactCorrupt, BadSpec
 
 MANIFEST, CONTRACT, GOLDEN, REPOSITORY = "manifest.json", "contract.json", "golden.json", "repository"
 SIGNATURE, VOCABULARY = "model.sig", "vocabulary.json"
+#: What puts right a file that a store has lost. A release asks for the artifact that it knows, and builds none anew.
+CURE = "restore it, or put the same artifact there again (build or push)"
 MODEL_VERSION = "1"
 _SEAL = "sealSha256"
 #: Part of the digest: two ways of hashing never give one name.
@@ -115,19 +117,19 @@ def unsealed(text: str, *, origin: str) -> dict[str, Any]:
     except (ValueError, TypeError, RecursionError):
         whole = False
     if not whole:
-        raise ArtifactCorrupt(f"{MANIFEST} of {origin} was changed or damaged: delete that artifact and build it again")
+        raise ArtifactCorrupt(f"{MANIFEST} of {origin} was changed or damaged: {CURE}")
     return manifest
 
 
 def verify_file(path: Path, *, entry: FileEntry, origin: str) -> None:
     """Fail if a fetched file is not the one the manifest means."""
     if not path.is_file():
-        raise ArtifactCorrupt(f"{entry.path} of {origin} is missing: delete that artifact and build it again")
+        raise ArtifactCorrupt(f"{entry.path} of {origin} is missing: {CURE}")
     found = hash_file(path)
     if found != entry.sha256:
         raise ArtifactCorrupt(
             f"{entry.path} of {origin} has sha256 {found[:12]}..., but its manifest says {entry.sha256[:12]}...: "
-            "it was changed or damaged; delete that artifact and build it again"
+            f"it was changed or damaged; delete it, then {CURE}"
         )
 
 

@@ -96,7 +96,7 @@ def _fetch(
     if found != digest:
         raise ArtifactCorrupt(
             f"{uri} holds the artifact {found}, not {digest}: its manifest was replaced; "
-            "delete that artifact and build it again"
+            f"delete it, then {artifacts.CURE}"
         )
     if public_key is not None:
         reporter.phase("verify")

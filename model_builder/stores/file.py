@@ -79,9 +79,7 @@ class FileStore:
                 )
             shutil.copyfile(self.root / path, to)
         except FileNotFoundError as error:
-            raise ArtifactCorrupt(
-                f"{path} of {self.root} is missing: delete that artifact and build it again"
-            ) from error
+            raise ArtifactCorrupt(f"{path} of {self.root} is missing: {artifacts.CURE}") from error
         except OSError as error:
             raise translate(error, root=self.root) from error
 

@@ -71,7 +71,7 @@ class ObjectStore:
             return
         if path != artifacts.MANIFEST:
             where = f"{self.bucket.scheme}://{self.bucket.name}/{self.prefix}"
-            raise ArtifactCorrupt(f"{path} of {where} is missing: delete that artifact and build it again")
+            raise ArtifactCorrupt(f"{path} of {where} is missing: {artifacts.CURE}")
         raise StorageError(
             f"the bucket {self.bucket.name!r} has no object {self._key(path)!r}: check the URI",
             reason="ArtifactMissing",

@@ -88,9 +88,16 @@ class OciStore:
                 raise StorageError(f"there is no artifact at {self.uri}: check the URI", reason="ArtifactMissing")
             layer = _layer_of(manifest, path)
             if layer is None:
-                raise ArtifactCorrupt(f"{path} of {self.uri} is missing: delete that artifact and build it again")
+                raise ArtifactCorrupt(f"{path} of {self.uri} is missing: {artifacts.CURE}")
             blob = to.with_name(to.name + ".layer")
-            self.reference.repository.download(layer["digest"], int(layer["size"]), to=blob)
+            try:
+                self.reference.repository.download(layer["digest"], int(layer["size"]), to=blob)
+            except ArtifactCorrupt as error:
+                # A registry that is asked for a blob that it has spoilt says that it is there: another push sends none.
+                raise ArtifactCorrupt(
+                    f"{path} of {self.uri} was changed or damaged: its blob {layer['digest']} has other bytes than its "
+                    f"digest; delete that blob from the store, then {artifacts.CURE}"
+                ) from error
             _extract(blob, path=path, to=to, uri=self.uri)
             blob.unlink()
         except OSError as error:
