@@ -30,6 +30,23 @@ def files(graph: Path) -> tuple[Path, ...]:
     return (graph, data) if data.is_file() else (graph,)
 
 
+def large(model: onnx.ModelProto) -> bool:
+    """Whether a graph has so many weights that they belong into a file of data, wherever they are now."""
+    return sum(_bytes(tensor) for tensor in model.graph.initializer) >= DATA_FILE_FROM
+
+
+def tensors(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
+    """All tensors of a graph and of the graphs inside its operators."""
+    found = list(graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            found += [attribute.t, *attribute.tensors]
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.node:
+                    found += tensors(inner)
+    return found
+
+
 def copy_data(graph: Path, *, folder: Path) -> None:
     """Put the data of a graph into another folder as well.
 
@@ -52,6 +69,7 @@ def write(model: onnx.ModelProto, *, folder: Path, to: Path) -> None:
         onnx.checker.ValidationError: the graph is none.
     """
     light, heavy = _parted(model)
+    _take_in(light.graph, folder=folder)
     _check(light, heavy=heavy)
     if sum(_bytes(tensor) for tensor in heavy) < DATA_FILE_FROM:
         _write_one(light, heavy=heavy, folder=folder, to=to)
@@ -65,6 +83,7 @@ def _data_of(graph: Path) -> Path:
 
 def _write_one(light: onnx.ModelProto, *, heavy: Sequence[onnx.TensorProto], folder: Path, to: Path) -> None:
     """Serialized messages that follow each other are read as one, their lists joined: no copy of all weights."""
+    _data_of(to).unlink(missing_ok=True)  # of a graph that was there before
     with to.open("wb") as stream:
         stream.write(light.SerializeToString(deterministic=True))
         for tensor in heavy:
@@ -126,6 +145,17 @@ def _parted(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[onnx.TensorPr
         else:
             light.graph.initializer.append(tensor)
     return light, heavy
+
+
+def _take_in(part: onnx.GraphProto, *, folder: Path) -> None:
+    """Read what lies in files into the graph: constants of operators, which no file of ours has apart."""
+    import onnx
+
+    for tensor in tensors(part):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
+            tensor.ClearField("data_location")
+            tensor.ClearField("external_data")
 
 
 def _check(light: onnx.ModelProto, *, heavy: Sequence[onnx.TensorProto]) -> None:

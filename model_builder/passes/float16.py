@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_builder import graph as graphs
+from model_builder import graph_file
 from model_builder.passes import int8
 from model_builder.passes.base import Context, Pass, Stage
 
@@ -79,7 +80,7 @@ def apply(*, graph: Path, parameters: Parameters, context: Context) -> Path:
             f"{len(kept)} operators stayed in FP32, since their numbers come near the limit of FP16: {', '.join(kept)}"
         )
     converted = context.workspace / "float16.onnx"
-    onnx.save(model, converted)
+    graph_file.write(model, folder=context.workspace, to=converted)
     return converted
 
 

@@ -1,7 +1,7 @@
 """Eight-bit integers by ONNX Runtime's tools, a step at a time and through files.
 
-Weights lie in a data file beside the graph until the last step: done in one call, the library holds up to six copies of
-them at once, done like this three.
+Weights lie in a data file beside the graph until the last step, and those of a large graph after it, too: done in one
+call, the library holds up to six copies of them at once, done like this three.
 """
 
 from __future__ import annotations
@@ -114,6 +114,7 @@ def static(
             activation_type=ort.QuantType.QInt8 if signed else ort.QuantType.QUInt8,
             weight_type=ort.QuantType.QInt8,
             nodes_to_exclude=list(without),
+            use_external_data_format=_apart(prepared, to=to),
             calibrate_method=ort.CalibrationMethod[method],
             calibration_cache_path=ranges,
             extra_options={"ActivationSymmetric": signed, "WeightSymmetric": True},
@@ -133,7 +134,20 @@ def dynamic(prepared: Path, *, to: Path, without: Collection[str] = ()) -> None:
             weight_type=ort.QuantType.QInt8,
             # Gemm is taken apart first.
             nodes_to_exclude=[*without, *(f"{name}_MatMul" for name in without)],
+            use_external_data_format=_apart(prepared, to=to),
         )
+
+
+def _apart(prepared: Path, *, to: Path) -> bool:
+    """Whether the weights go into a file beside `to`, since a graph may have at most 2 GiB.
+
+    One of an earlier result goes first: it would be added to.
+    """
+    import onnx
+
+    for file in graph_file.files(to)[1:]:
+        file.unlink()
+    return graph_file.large(onnx.load(prepared, load_external_data=False))
 
 
 def weighted_layers(prepared: Path, *, operators: Collection[str]) -> list[str]:

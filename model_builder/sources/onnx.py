@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from model_builder import graph_file
 from model_builder.errors import BadData
 from model_builder.sources.base import Fresh, Source, SourceModel
 
@@ -13,32 +14,25 @@ _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 
 
 def load(path: Path, *, name: str, source: Source, scratch: Path, fresh: Fresh) -> SourceModel:
-    """Check the graph and write it as one file: data that it keeps in files beside it is taken in."""
+    """Check the graph. One with data in files beside it is written anew, in the form of `graph_file`."""
     del fresh
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    from onnx.external_data_helper import load_external_data_for_model
 
+    joined = scratch / "joined.onnx"
     try:
         model = onnx.load(path, load_external_data=False)
         _check_operators(model.graph, name=name)
         outside = _check_data_files(model, path=path, name=name, limit=source.max_bytes)
+        onnx.checker.check_model(str(path))  # by its path: in memory a graph has at most 2 GiB
         if outside:
-            load_external_data_for_model(model, str(path.parent))
-            for tensor in _tensors(model.graph):
-                tensor.ClearField("external_data")
-                tensor.data_location = onnx.TensorProto.DEFAULT
-        onnx.checker.check_model(model)
+            graph_file.write(model, folder=path.parent, to=joined)
     except (DecodeError, onnx.checker.ValidationError, ValueError, OSError, RuntimeError, TypeError) as error:
         raise BadData(
             f"{name} is no readable ONNX model ({' '.join(str(error).split())[:200]}): export it again"
         ) from error
     _check_interface(model.graph, name=name)
-    if not outside:
-        return SourceModel(architecture=None, digest=None, graph=path)
-    joined = scratch / "joined.onnx"
-    onnx.save(model, joined)
-    return SourceModel(architecture=None, digest=None, graph=joined)
+    return SourceModel(architecture=None, digest=None, graph=joined if outside else path)
 
 
 def data_files(path: Path) -> list[Path]:
@@ -50,21 +44,9 @@ def data_files(path: Path) -> list[Path]:
         graph = onnx.load(path, load_external_data=False).graph
     except (DecodeError, ValueError):
         return []  # loading it says what is wrong
-    outside = (tensor for tensor in _tensors(graph) if tensor.data_location == onnx.TensorProto.EXTERNAL)
+    outside = (tensor for tensor in graph_file.tensors(graph) if tensor.data_location == onnx.TensorProto.EXTERNAL)
     places = {entry.value for tensor in outside for entry in tensor.external_data if entry.key == "location"}
     return [path.parent / place for place in sorted(places)]
-
-
-def _tensors(graph: Any) -> list[Any]:
-    """All tensors of a graph and of the graphs inside its operators."""
-    tensors = list(graph.initializer)
-    for node in graph.node:
-        for attribute in node.attribute:
-            tensors += [attribute.t, *attribute.tensors]
-            for inner in (attribute.g, *attribute.graphs):
-                if inner.node:
-                    tensors += _tensors(inner)
-    return tensors
 
 
 def _check_operators(graph: Any, *, name: str) -> None:
@@ -81,7 +63,7 @@ def _check_data_files(model: Any, *, path: Path, name: str, limit: int) -> bool:
     import onnx
 
     found, total = False, 0
-    for tensor in _tensors(model.graph):
+    for tensor in graph_file.tensors(model.graph):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         found = True

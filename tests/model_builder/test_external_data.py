@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy
 import onnx
@@ -11,12 +12,16 @@ from onnx import TensorProto, helper, numpy_helper
 from model_builder import evaluation, graph, graph_file
 from model_builder.errors import ArtifactCorrupt
 from model_builder.finished import read
+from model_builder.passes import float16, int8
+from model_builder.passes.base import Context
 from model_builder.progress import SilentReporter
 from model_builder.pull import pull
 from model_builder.triton import Serving
 from tests.model_builder.conftest import QUANTIZE, run_build, spec
 from tests.model_builder.servers import Triton
+from tests.model_builder.test_pass_quantize import given, layered
 
+__all__ = ["given"]
 DATA = "repository/digits/1/model.onnx.data"
 
 
@@ -64,6 +69,60 @@ def test_weights_beside_the_graph_give_the_same_answers(tmp_path: Path, monkeypa
     monkeypatch.setattr(graph_file, "DATA_FILE_FROM", 2 * 130 * 130 * 4 + 1)
     graph.clean(apart, to=tmp_path / "joined.onnx")
     assert (tmp_path / "joined.onnx").read_bytes() == _cleaned(alone, tmp_path / "same.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("way", ["static", "dynamic", "float16"])
+def test_lighter_graphs_have_data_beside_them_where_graphs_are_large(
+    way: str, given: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = numpy.random.default_rng(2)
+    plain = layered(tmp_path / "plain.onnx", [chance.random((4, 600)), chance.random((600, 600))])
+    prepared = int8.prepare(plain, folder=tmp_path)
+    ranges = int8.measure_ranges(prepared, sample=given.data.train.rows[:8], method="MinMax")
+
+    def made() -> Path:
+        if way == "float16":
+            return float16.apply(graph=plain, parameters=float16.Parameters(), context=given)
+        if way == "static":
+            int8.static(prepared, ranges=ranges, method="MinMax", to=tmp_path / "lighter.onnx")
+        else:
+            int8.dynamic(prepared, to=tmp_path / "lighter.onnx")
+        return tmp_path / "lighter.onnx"
+
+    def answers(path: Path) -> Any:
+        graph.clean(path, to=tmp_path / "clean" / "model.onnx")
+        return graph.predict(graph.open_session(tmp_path / "clean" / "model.onnx"), given.data.test.rows)
+
+    (tmp_path / "clean").mkdir()
+    alone = made()
+    assert len(graph_file.files(alone)) == 1
+    wanted = answers(alone)
+    monkeypatch.setattr(graph_file, "DATA_FILE_FROM", 2)
+    sizes = [[file.stat().st_size for file in graph_file.files(made())] for _ in range(2)]
+    assert sizes[0] == sizes[1]  # what an earlier result left there is not added to
+    assert len(sizes[0]) == 2 and sizes[0][1] >= 360_000
+    assert (answers(made()) == wanted).all()
+    monkeypatch.undo()
+    assert len(graph_file.files(made())) == 1
+
+
+def test_constants_inside_of_operators_are_taken_in(tmp_path: Path) -> None:
+    inner = [helper.make_graph([helper.make_node("Identity", [f"c{i}"], [f"y{i}"])], f"g{i}", [],
+        [helper.make_tensor_value_info(f"y{i}", TensorProto.FLOAT, [600])],
+        [numpy_helper.from_array(numpy.full(600, i, dtype="float32"), f"c{i}")]) for i in range(2)]  # fmt: skip
+    part = helper.make_graph(
+        [helper.make_node("If", ["yes"], ["y"], then_branch=inner[1], else_branch=inner[0])],
+        "chooses",
+        [helper.make_tensor_value_info("yes", TensorProto.BOOL, [])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [600])],
+    )
+    model = helper.make_model(part, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, tmp_path / "apart.onnx", save_as_external_data=True, location="apart.data")
+    assert (tmp_path / "apart.data").stat().st_size >= 4800
+    (tmp_path / "whole").mkdir()
+    graph.clean(tmp_path / "apart.onnx", to=tmp_path / "whole" / "model.onnx")
+    (answer,) = graph.open_session(tmp_path / "whole" / "model.onnx").run(None, {"yes": numpy.array(True)})
+    assert (answer == 1).all()
 
 
 def _cleaned(path: Path, to: Path) -> Path:
