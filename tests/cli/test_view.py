@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -120,6 +121,15 @@ def test_a_rollback_tells_the_metric_and_how_to_retry() -> None:
     assert "modelrelease retry digits -n vision" in shown
     assert "2026.11.2  RolledBack" in shown
     assert "205   12m  3m20s" in shown
+
+
+def test_pods_of_stable_that_can_not_start_are_told_at_rest_too() -> None:
+    shown = releases.at_rest()
+    (well,) = [one for one in shown.status.conditions if one.type == "Ready"]
+    message = "version 2026.11.0 serves with 1 of 2 pods: model.onnx was changed or damaged"
+    conditions = (replace(well, status="True", reason="Degraded", message=message),)
+    assert f"Degraded {message}" in words(replace(shown, status=replace(shown.status, conditions=conditions)))
+    assert "Degraded" not in words(shown)
 
 
 def test_a_retreat_tells_why() -> None:

@@ -32,6 +32,7 @@ _PHASES = {
 _OUTCOMES = {Outcome.PROMOTED: _GOOD, Outcome.SUPERSEDED: _QUIET, Outcome.ABORTED: _WAIT}
 # Next to a condition of this kind, the status that means trouble.
 _TROUBLE = {"Ready": "False", "Stalled": "True", "RouteReady": "False", "AnalysisHealthy": "False"}
+_DEGRADED = "Degraded"  # the reason of Ready where stable serves with fewer pods than it should have
 _NEXT_VERB = {"Approval": "approve", "Suspended": "resume"}
 
 
@@ -96,6 +97,8 @@ def _troubles(release: Release) -> Iterator[tuple[str, Text]]:
     for condition in release.status.conditions:
         if _TROUBLE.get(condition.type) == condition.status:
             yield "", Text.assemble((f"{condition.type}={condition.status} ", _BAD), condition.message)
+        elif condition.reason == _DEGRADED:
+            yield "", Text.assemble((f"{condition.reason} ", _WAIT), condition.message)
     if release.status.rejected and release.status.candidate is None:
         yield "", _command("retry", release)
 
