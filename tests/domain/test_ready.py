@@ -11,7 +11,7 @@ from tests.domain.test_decide import released, rev
 from tests.domain.world import World
 
 CORRUPT = Problem(reason="ArtifactCorrupt", message="model.onnx was changed: restore it", fatal=True)
-GONE = Problem(reason="ArtifactMissing", message="there is no artifact: restore it")
+GONE = Problem(reason="ArtifactMissing", message="there is none: restore it")
 
 
 def ready(world: World) -> Condition:
@@ -33,11 +33,13 @@ def test_a_pod_of_stable_that_can_not_start_is_told_while_the_others_serve() -> 
     trouble(world, CORRUPT, left=1)
     said = ready(world)
     assert (said.status, said.reason) == ("True", "Degraded")
-    assert said.message == "version 1 serves with 1 of 2 pods: model.onnx was changed: restore it"
+    assert said.message == "version 1 serves with 1 of 2 pods (ArtifactCorrupt): model.onnx was changed: restore it"
     assert world.status.stable and world.status.candidate is None, "traffic has nowhere better to go"
     before = world.status_writes
-    world.reconcile()
-    assert world.status_writes == before
+    trouble(world, replace(CORRUPT, message="model.onnx was changed: restore it (restarted twice)"), left=1)
+    assert world.status_writes == before, "details are no reason to write"
+    trouble(world, GONE, left=1)
+    assert ready(world).message == "version 1 serves with 1 of 2 pods (ArtifactMissing): there is none: restore it"
     trouble(world, None, left=2)
     assert (ready(world).reason, ready(world).message) == ("Serving", "version 1 serves")
 
@@ -53,4 +55,6 @@ def test_when_no_pod_of_stable_is_left_the_cause_is_told_also_where_it_shows_lat
     for problem in (CORRUPT, GONE):
         trouble(world, problem, left=0)
         assert ready(world).status == "False"
-        assert ready(world).message == f"version 1 has no ready pod behind its slot: {problem.message}"
+        assert (
+            ready(world).message == f"version 1 has no ready pod behind its slot ({problem.reason}): {problem.message}"
+        )

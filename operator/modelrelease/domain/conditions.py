@@ -13,6 +13,7 @@ from modelrelease.domain.analysis.golden import METRIC as GOLDEN
 from modelrelease.domain.context import Context, Wait, slot_ready
 from modelrelease.domain.evidence import JUDGED
 from modelrelease.domain.observed import GatewayFacts, Slot
+from modelrelease.domain.problem import Problem
 from modelrelease.domain.status import Condition, Stage, VerdictValue
 
 
@@ -74,16 +75,19 @@ def _ready(context: Context) -> Said:
     facts = observed.deployments.get(stable.revision)
     problem = facts.problem if facts else None
     if not serving:
-        why = f": {problem.message}" if problem else ""
-        message = f"version {stable.version} has no ready pod behind its slot{why}"
+        message = f"version {stable.version} has no ready pod behind its slot{_why(problem)}"
         return Said(status=False, reason="StableUnavailable", message=message)
     if facts and problem:
-        message = f"version {stable.version} serves with {facts.ready} of {facts.replicas} pods: {problem.message}"
+        message = f"version {stable.version} serves with {facts.ready} of {facts.replicas} pods{_why(problem)}"
         return Said(status=True, reason="Degraded", message=message)
     if status.rejected:
         message = f"version {stable.version} serves; the spec's revision was rejected: {status.rejected.message}"
         return Said(status=True, reason="RolledBack", message=message)
     return Said(status=True, reason="Serving", message=f"version {stable.version} serves")
+
+
+def _why(problem: Problem | None) -> str:
+    return f" ({problem.reason}): {problem.message}" if problem else ""
 
 
 def _reconciling(context: Context) -> Said:

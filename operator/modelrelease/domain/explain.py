@@ -116,9 +116,9 @@ def steady(*, old: Status, new: Status) -> Status:
 
 def _significant(status: Status) -> Status:
     def plain(condition: Condition) -> Condition:
-        # While nobody serves, a cause that shows only now is worth a write.
-        down = condition.type == "Ready" and condition.status == "False"
-        return condition if down else replace(condition, message="")
+        # What keeps pods of stable away is told at once; its details move with every look of the scheduler.
+        head = condition.message.partition(": ")[0] if condition.type == "Ready" else ""
+        return replace(condition, message=head)
 
     candidate, awaited = status.candidate, status.waiting_for
     if candidate is not None:
