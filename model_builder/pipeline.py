@@ -1,6 +1,5 @@
-"""Runs the passes of a recipe, or finds what they did in the cache.
+"""Runs the passes of a recipe, or finds what they did in the cache, by the keys of `steps`.
 
-Every step has a key: a hash over the key of the step before, its own parameters, and the source code of what it runs.
 Steps are asked for from the end: a graph that is in the cache needs no network, and a network that is there no
 training.
 """
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_builder import chance, checks, export, graph, identity, state_file
+from model_builder import chance, checks, export, graph, passes, state_file
 from model_builder.cache import Cache, key_of
 from model_builder.choices import Choices
 from model_builder.errors import BadSpec
@@ -22,7 +21,8 @@ from model_builder.meter import give_back, measured
 from model_builder.passes.base import Context, Stage
 from model_builder.progress import Reporter
 from model_builder.ranks import ALONE, Group
-from model_builder.spec import Plan, ResolvedPass
+from model_builder.spec import Plan
+from model_builder.steps import Recipe, Step
 from model_builder.together import Finished, summon
 
 if TYPE_CHECKING:
@@ -33,19 +33,6 @@ if TYPE_CHECKING:
 _WEIGHTS, _GRAPH = "weights.safetensors", "model.onnx"
 #: Largest difference of an output of the exported network on another machine.
 _FLOAT_TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class Step:
-    """One pass at its place in the recipe, or one export."""
-
-    name: str
-    key: str
-    resolved: ResolvedPass | None = None
-    #: Choices of an earlier build that this step is to make again.
-    given: Mapping[str, str] = field(default_factory=dict)
-    #: Where in the recipe: `0.train`.
-    place: str = ""
 
 
 @dataclass
@@ -67,10 +54,12 @@ class Pipeline:
     _given: Path | None = None
 
     def __post_init__(self) -> None:
-        self._network_steps = self._chain(Stage.NETWORK, start=self.inputs.origin, first=0)
-        before = len(self._network_steps)
-        self._exports = [self._export_step(count) for count in range(before + 1)]
-        self._graph_steps = self._chain(Stage.GRAPH, start=self._exports[-1].key, first=before)
+        recipe = Recipe(plan=self.plan, replayed=self.replayed, processes=self.group.size)
+        start = self.inputs.origin
+        self._network_steps = recipe.steps(Stage.NETWORK, start=start, first=0)
+        before = [start, *(step.key for step in self._network_steps)]
+        self._exports = [recipe.export(key) for key in before]
+        self._graph_steps = recipe.steps(Stage.GRAPH, start=self._exports[-1].key, first=len(self._network_steps))
 
     @property
     def key(self) -> str:
@@ -127,34 +116,10 @@ class Pipeline:
         made = {step.place: self._figures(step).get("choices", {}) for step in steps}
         return {f"{place}.{name}": value for place, chosen in made.items() for name, value in chosen.items()}
 
-    # --- keys ---
-
     @property
     def _learned(self) -> int:
         """How many network passes come before the first lossy one."""
-        lossy = (
-            i for i, step in enumerate(self._network_steps) if step.resolved and step.resolved.implementation.lossy
-        )
-        return next(lossy, len(self._network_steps))
-
-    def _chain(self, stage: Stage, *, start: str, first: int) -> list[Step]:
-        steps, key = [], start
-        for index, resolved in enumerate(self.plan.of_stage(stage), start=first):
-            implementation = resolved.implementation
-            place = f"{index}.{implementation.name}"
-            prefix = place + "."
-            given = {n.removeprefix(prefix): v for n, v in self.replayed.items() if n.startswith(prefix)}
-            code = identity.code_digest(implementation.apply.__module__)
-            # Sums depend on how they are cut over processes.
-            shared = self.group.size if implementation.parallel else 1
-            key = key_of(key, implementation.name, code, dataclasses.asdict(resolved.parameters), given, shared)
-            steps.append(Step(name=implementation.name, key=key, resolved=resolved, given=given, place=place))
-        return steps
-
-    def _export_step(self, count: int) -> Step:
-        before = self._network_steps[count - 1].key if count else self.inputs.origin
-        code = identity.code_digest("model_builder.export", "model_builder.checks")
-        return Step(name="export", key=key_of(before, "export", code, self.plan.spec.export.graph_options()))
+        return next((i for i, step in enumerate(self._network_steps) if step.lossy), len(self._network_steps))
 
     # --- network ---
 
@@ -194,6 +159,10 @@ class Pipeline:
             state = state_file.load(folder / _WEIGHTS, aliases=known["aliases"])
             restored: nn.Module = implementation.restore(network=network, state=state, record=known["record"]).eval()
             return restored
+        if self.group.size > 1 and not implementation.parallel:
+            shared = ", ".join(name for name, known in passes.REGISTRY.items() if known.parallel)
+            waiting = f"{step.name} computes in one process, and {self.group.size - 1} wait for it"
+            self.reporter.note(f"{waiting}; passes that share their rows: {shared}")
         if implementation.parallel:
             before = self._network_steps[:index]
             summon(self.group, before=[Finished(self._done[done.key], self._folder(done)) for done in before])

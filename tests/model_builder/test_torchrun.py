@@ -8,8 +8,14 @@ import numpy
 import pytest
 
 from model_builder import ranks
+from model_builder.cache import Cache
+from model_builder.decode import decode
 from model_builder.errors import BadSpec
-from model_builder.ranks import ALONE
+from model_builder.inputs import Inputs
+from model_builder.pipeline import Pipeline
+from model_builder.progress import SilentReporter
+from model_builder.ranks import ALONE, Group
+from model_builder.spec import Spec, resolve
 from tests.model_builder import processes
 from tests.model_builder.conftest import PYTHON, spec
 
@@ -120,6 +126,32 @@ def test_a_build_that_fails_ends_all_processes_with_its_exit_code(tmp_path: Path
     assert done.returncode != 0
     assert "exitcode  : 2" in done.stderr
     assert "exitcode  : 99" not in done.stderr
+
+
+class Told(SilentReporter):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.deep
+def test_a_pass_that_is_not_shared_says_who_waits_for_it(tmp_path: Path) -> None:
+    plan = resolve(decode(Spec, spec({"pass": "train", "parameters": {"epochs": 0}}), where="spec"))
+
+    def notes(group: Group, folder: Path) -> list[str]:
+        folder.mkdir()
+        reporter, cache = Told(), Cache.open(folder / "cache", tell=print)
+        inputs = Inputs(spec=plan.spec, reporter=reporter, workspace=folder, cache=cache)
+        Pipeline(
+            plan=plan, inputs=inputs, cache=cache, reporter=reporter, workspace=folder, replayed={}, group=group
+        ).network()
+        return reporter.notes
+
+    (told,) = notes(Group(rank=0, size=3), tmp_path / "three")
+    assert told == "train computes in one process, and 2 wait for it; passes that share their rows: finetune"
+    assert notes(ALONE, tmp_path / "alone") == []
 
 
 def test_an_environment_that_is_not_torchruns_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
