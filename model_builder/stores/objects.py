@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from model_builder import artifact as artifacts
 from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
-from model_builder.remote.objects import Bucket, same
+from model_builder.remote.object_bucket import Bucket, same
 from model_builder.stores.base import name_in_store, settle
 
 

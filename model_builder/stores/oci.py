@@ -16,7 +16,9 @@ from typing import Any
 
 from model_builder import artifact as artifacts
 from model_builder.errors import ArtifactCorrupt, BadData, BadSpec, StorageError
-from model_builder.remote.oci import MANIFEST_TYPE, Layout, Reference, file_digest
+from model_builder.remote.oci import Reference
+from model_builder.remote.oci_blobs import MANIFEST_TYPE, file_digest
+from model_builder.remote.oci_layout import Layout
 from model_builder.stores.base import name_in_store, supersedes
 from model_builder.stores.file import translate
 

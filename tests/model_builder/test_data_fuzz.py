@@ -23,7 +23,8 @@ from model_builder import data, sources
 from model_builder.data import Data
 from model_builder.errors import BuildError
 from model_builder.remote import archive
-from model_builder.remote.oci import Layout, Reference
+from model_builder.remote.oci import Reference
+from model_builder.remote.oci_layout import Layout
 from model_builder.sources import Source, safety
 from tests.model_builder.test_data import table
 

@@ -13,8 +13,10 @@ from model_builder.cache import Cache
 from model_builder.decode import decode
 from model_builder.inputs import Inputs
 from model_builder.progress import SilentReporter
-from model_builder.remote import objects
-from model_builder.remote.oci import MANIFEST_TYPE, TITLE, Layout, file_digest
+from model_builder.remote import object_bucket
+from model_builder.remote.oci import TITLE
+from model_builder.remote.oci_blobs import MANIFEST_TYPE, file_digest
+from model_builder.remote.oci_layout import Layout
 from model_builder.spec import Spec
 from tests.model_builder.conftest import spec
 from tests.model_builder.test_external_data import product
@@ -125,9 +127,9 @@ def test_what_changes_while_it_is_read_is_not_remembered(
 
 
 def test_an_identity_needs_more_than_a_size() -> None:
-    marked = objects.Entry(key="x", size=3, mark="3 abc", md5=None)
+    marked = object_bucket.Entry(key="x", size=3, mark="3 abc", md5=None)
     assert marked.marked
-    assert not objects.Entry(key="x", size=3, mark="3 ", md5=None).marked
+    assert not object_bucket.Entry(key="x", size=3, mark="3 ", md5=None).marked
     assert remote.identity(f"hf://a/b@{'0' * 40}/x", where="x") == f"hf://a/b@{'0' * 40}/x"
     assert remote.identity("mlflow://a/1", where="x") is None
 
@@ -136,7 +138,7 @@ def test_an_identity_needs_more_than_a_size() -> None:
 def test_an_object_is_fetched_again_when_it_changed(
     tmp_path: Path, bucket: str, origin: Origin, fetched: list[str]
 ) -> None:
-    uri, files = f"s3://{bucket}/own.npz", objects.Bucket.open("s3", bucket)
+    uri, files = f"s3://{bucket}/own.npz", object_bucket.Bucket.open("s3", bucket)
     files.upload(arrays(tmp_path / "a.npz"), key="own.npz")
     first = origin(uri)
     assert (origin(uri), fetched) == (first, [uri])

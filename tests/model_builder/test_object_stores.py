@@ -11,8 +11,8 @@ import pytest
 from model_builder import artifact as artifacts
 from model_builder import remote
 from model_builder.errors import ArtifactCorrupt, BadData, StorageError
-from model_builder.remote import objects
-from model_builder.remote.objects import Bucket
+from model_builder.remote import object_bucket
+from model_builder.remote.object_bucket import Bucket
 from model_builder.signing import Signer, verify
 from model_builder.stores import open_store
 from tests.model_builder import servers
@@ -156,7 +156,7 @@ def test_a_download_that_was_cut_off_goes_on_where_it_was(
     put(bucket, "x.bin", content)
     entry = bucket.info("x.bin")
     assert entry is not None
-    monkeypatch.setattr(objects, "_BLOCK", 300)
+    monkeypatch.setattr(object_bucket, "_BLOCK", 300)
     asked: list[int] = []
     ask = bucket.files.cat_file
 

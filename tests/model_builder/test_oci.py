@@ -15,8 +15,9 @@ import pytest
 from model_builder import artifact as artifacts
 from model_builder import remote
 from model_builder.errors import ArtifactCorrupt, BadData, BadSpec, StorageError
-from model_builder.remote import oci, oci_http
-from model_builder.remote.oci import Layout, Reference
+from model_builder.remote import oci_blobs, oci_http, oci_registry
+from model_builder.remote.oci import Reference
+from model_builder.remote.oci_layout import Layout
 from model_builder.stores import open_store
 from tests.model_builder import servers
 from tests.model_builder.samples import make_artifact
@@ -85,7 +86,7 @@ def test_the_same_artifact_gives_the_same_layers_and_is_stored_once(
         os.utime(path, (1, 1))
     open_store(store).put(artifact=folder, digest=digest)
     uploads: list[str] = []
-    for kind in (Layout, oci.Registry):
+    for kind in (Layout, oci_registry.Registry):
         monkeypatch.setattr(kind, "upload", lambda self, path, *, digest: uploads.append(digest))
     open_store(store).put(artifact=other, digest=digest)
     assert uploads == []
@@ -93,7 +94,7 @@ def test_the_same_artifact_gives_the_same_layers_and_is_stored_once(
 
 def test_an_upload_that_was_cut_off_is_completed(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, digest = make_artifact(tmp_path / "artifact")
-    kind: Any = Layout if "layout" in store else oci.Registry
+    kind: Any = Layout if "layout" in store else oci_registry.Registry
     upload = kind.upload
     sent: list[str] = []
 
@@ -176,7 +177,7 @@ def layout_with_layer(folder: Path, entries: list[tarfile.TarInfo], *, media_typ
             archive.addfile(entry, io.BytesIO(b"x" * entry.size))
     (folder / "blob").write_bytes(buffer.getvalue())
     layout = Layout(folder / "layout")
-    digest = oci.digest_of(buffer.getvalue())
+    digest = oci_blobs.digest_of(buffer.getvalue())
     layout.upload(folder / "blob", digest=digest)
     layer = {"mediaType": media_type, "digest": digest, "size": len(buffer.getvalue())}
     layout.tag(json.dumps({"schemaVersion": 2, "config": {}, "layers": [layer]}).encode(), name="x")
@@ -218,7 +219,7 @@ def test_a_download_goes_on_where_the_connection_broke(
     content = os.urandom(100_000)
     (tmp_path / "blob").write_bytes(content)
     repository = Reference.parse(f"oci://{registry}/resume", where="test").repository
-    repository.upload(tmp_path / "blob", digest=oci.digest_of(content))
+    repository.upload(tmp_path / "blob", digest=oci_blobs.digest_of(content))
     asked: list[dict[str, str]] = []
     ask = oci_http.Client.ask
 
@@ -230,7 +231,7 @@ def test_a_download_goes_on_where_the_connection_broke(
         return answer
 
     monkeypatch.setattr(oci_http.Client, "ask", breaking)
-    repository.download(oci.digest_of(content), len(content), to=tmp_path / "copy")
+    repository.download(oci_blobs.digest_of(content), len(content), to=tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == content
     assert asked == [{}, {"Range": "bytes=40000-"}]
 
@@ -242,7 +243,7 @@ def test_an_upload_goes_on_where_the_registry_says_that_it_got_to(
     content = os.urandom(1000)
     (tmp_path / "blob").write_bytes(content)
     repository = Reference.parse(f"oci://{registry}/resume", where="test").repository
-    monkeypatch.setattr(oci, "_CHUNK", 300)
+    monkeypatch.setattr(oci_registry, "_CHUNK", 300)
     ask = oci_http.Client.ask
     lost: list[str] = []
 
@@ -254,8 +255,8 @@ def test_an_upload_goes_on_where_the_registry_says_that_it_got_to(
         return answer
 
     monkeypatch.setattr(oci_http.Client, "ask", losing)
-    repository.upload(tmp_path / "blob", digest=oci.digest_of(content))
-    repository.download(oci.digest_of(content), 1000, to=tmp_path / "copy")
+    repository.upload(tmp_path / "blob", digest=oci_blobs.digest_of(content))
+    repository.download(oci_blobs.digest_of(content), 1000, to=tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == content
 
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from model_builder import artifact as artifacts
 from model_builder.artifact import MANIFEST, SIGNATURE
 from model_builder.errors import BadSpec, StorageError, Untrusted
-from model_builder.remote.objects import Bucket
+from model_builder.remote.object_bucket import Bucket
 from model_builder.signing import Signer, verify
 from model_builder.stores import file as file_store
 from model_builder.stores import open_store
