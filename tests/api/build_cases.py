@@ -43,6 +43,21 @@ PICTURES: Mapping[str, Any] = {"name": "plates", "format": "Images", "uri": "s3:
 ARRAYS: Mapping[str, Any] = {"name": "waves", "format": "Arrays", "uri": "s3://data/waves.npz"}
 SPLITS = {"train": "s3://data/train.csv", "test": "s3://data/test.csv"}
 CODE = {"factory": "net:make", "path": "code/net.py", "parameters": {"width": 3}}
+#: What a built-in set knows by itself.
+OF_OWN_DATA: Mapping[str, Any] = {
+    "task": "Regression",
+    "uri": "s3://a/b",
+    "splits": SPLITS,
+    "unlabelled": "s3://a/b",
+    "columns": ["a"],
+    "label": "kind",
+    "groups": ["a"],
+    "classes": ["a"],
+    "cleaning": {"missing": "Drop"},
+    "image": {"height": 8},
+    "text": {"length": 8},
+    "maxBytes": 1,
+}
 #: Together they say every field of source, data, audit and export.
 EVERYTHING: Mapping[str, Mapping[str, Any]] = {
     "own-code": {
@@ -141,16 +156,22 @@ BUILD_REFUSED = [
         {DATA: {"name": "digits", "uri": "s3://a/b", "columns": ["a"]}},
         "data.uri data.columns has no effect on the built-in digits",
     ),
-    Case(
-        "built-in-with-task",
-        {DATA: {"name": "digits", "task": "Regression"}},
-        "data.task has no effect on the built-in",
+    *(
+        Case(
+            f"built-in-with-{name}",
+            {DATA: {"name": "digits", name: value}},
+            f"data.{name} has no effect on the built-in",
+        )
+        for name, value in OF_OWN_DATA.items()
     ),
     Case("no-place", {DATA: ROWS}, "data has neither of uri (to be split) and splits"),
     Case("two-places", {DATA: {**TABLE, "splits": SPLITS}}, "data has both of uri (to be split) and splits"),
     Case("splits-without-test", {DATA: {**ROWS, "splits": {"train": "s3://a/b"}}}, "splits.test: Required"),
     Case("format", {DATA: {**TABLE, "format": "Excel"}}, 'supported values: "Builtin", "Arrays", "Csv"'),
-    Case("columns-of-pictures", {DATA: {**PICTURES, "label": "kind"}}, "have no effect on Images"),
+    *(
+        Case(f"{name}-of-pictures", {DATA: {**PICTURES, name: OF_OWN_DATA[name]}}, "have no effect on Images")
+        for name in ("columns", "label", "groups")
+    ),
     Case(
         "pictures-in-a-table",
         {DATA: {**TABLE, "image": {"height": 8}}},
@@ -167,10 +188,13 @@ BUILD_REFUSED = [
         "data.classes has no effect on a Regression",
     ),
     Case("scaled-texts", {DATA: {**TEXTS, "normalization": "Standard"}}, "data.normalization has no effect on texts"),
-    Case(
-        "mirrored-table",
-        {DATA: {**TABLE, "augmentation": {"flip": True}}},
-        "flip and shift of data.augmentation need pictures",
+    *(
+        Case(
+            f"{change}-of-a-table",
+            {DATA: {**TABLE, "augmentation": {change: value}}},
+            "flip and shift of data.augmentation",
+        )
+        for change, value in (("flip", True), ("shift", 1))
     ),
     Case("answer-among-features", {DATA: {**TABLE, "columns": ["a", "label"]}}, "data.columns names the label"),
     Case("answer-among-groups", {DATA: {**TABLE, "groups": ["kind"], "label": "kind"}}, "data.groups names the label"),
