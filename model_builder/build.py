@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from model_builder import artifact as artifacts
-from model_builder import finished, identity, manifest, stores, tracking
+from model_builder import identity, manifest, record, reference, stores, tracking
 from model_builder.cache import Cache, key_of
 from model_builder.contract import Contract, parse_contract
 from model_builder.errors import BadSpec, GateFailed, StorageError
-from model_builder.finished import Finished
 from model_builder.inputs import Inputs
 from model_builder.pipeline import Pipeline
 from model_builder.progress import Reporter
 from model_builder.ranks import ALONE, Group
+from model_builder.reference import Place, Reference
 from model_builder.signing import Signer
 from model_builder.spec import Plan
 from model_builder.tracking.recorder import Recorder
@@ -37,7 +37,7 @@ class Settings:
         store: where the artifact is put as well.
         cache: folder of what earlier builds did; without one, nothing is kept.
         replay: choices of an earlier build that are to be made again, see `choices.of_manifest`.
-        stable: directory of the artifact that serves now, for gates against it.
+        stable: where the artifact is that serves now, for gates against it.
         group: the processes of this build; their number decides in which order passes that share rows add up.
         private_key: file of the key that signs the artifact; without one, nobody does.
     """
@@ -45,7 +45,7 @@ class Settings:
     store: str | None = None
     cache: Path | None = None
     replay: Mapping[str, str] = field(default_factory=dict)
-    stable: Path | None = None
+    stable: Place | None = None
     group: Group = ALONE
     private_key: Path | None = None
 
@@ -67,9 +67,11 @@ def _build(*, plan: Plan, out: Path, reporter: Recorder, settings: Settings) -> 
     if opened is not None:
         opened.check()
     signer = Signer.open(settings.private_key) if settings.private_key is not None else None
-    stable = finished.read(settings.stable) if settings.stable is not None else None
+    stable = reference.read(settings.stable) if settings.stable is not None else None
     workspace = _prepare(out)
     try:
+        if settings.stable is not None and stable is None:
+            stable = reference.fetch(settings.stable, scratch=workspace / "stable", reporter=reporter)
         with translated(out):
             cache = Cache.open(settings.cache or workspace / "cache", tell=reporter.note)
             inputs = Inputs(spec=plan.spec, reporter=reporter, workspace=workspace, cache=cache)
@@ -100,15 +102,16 @@ def _build(*, plan: Plan, out: Path, reporter: Recorder, settings: Settings) -> 
     else:
         reporter.phase("store")
         uri = opened.put(artifact=out, digest=digest)
-    return {
+    result = {
         "digest": digest,
         "uri": uri,
-        "metrics": _reported(described["metrics"]),
         "inputs": [tensor.to_json() for tensor in contract.inputs],
         "outputs": [tensor.to_json() for tensor in contract.outputs],
         "batchable": contract.batchable,
         "seconds": round(time.monotonic() - started, 2),
+        **({"stable": described["stable"]} if described["stable"] else {}),
     }
+    return record.recorded(result, described=described)
 
 
 def _prepare(out: Path) -> Path:
@@ -133,11 +136,11 @@ def _prepare(out: Path) -> Path:
 
 
 def _make(
-    *, plan: Plan, inputs: Inputs, pipeline: Pipeline, stable: Finished | None
+    *, plan: Plan, inputs: Inputs, pipeline: Pipeline, stable: Reference | None
 ) -> tuple[Contract, Mapping[str, Any]]:
     """Lay the artifact out in the workspace, all but its manifest, whose content is returned."""
     cache, reporter, artifact = pipeline.cache, pipeline.reporter, pipeline.workspace / _ARTIFACT
-    compared = stable.digest if stable else None
+    compared = (stable.artifact.digest, stable.required) if stable else None
     asked = dataclasses.replace(plan.spec, log=tracking.Log())
     key = key_of(pipeline.key, identity.folder_digest(), dataclasses.asdict(asked), compared)
     found = cache.fetch(key, to=artifact)
@@ -153,7 +156,7 @@ def _make(
 
 
 def _produce(
-    *, plan: Plan, inputs: Inputs, pipeline: Pipeline, stable: Finished | None, artifact: Path, reporter: Reporter
+    *, plan: Plan, inputs: Inputs, pipeline: Pipeline, stable: Reference | None, artifact: Path, reporter: Reporter
 ) -> tuple[Contract, Mapping[str, Any]]:
     # Here, since it needs numpy and more: a rebuild that changes nothing does not.
     from model_builder import checks, judged, torch_script
@@ -161,8 +164,8 @@ def _produce(
     source, final, data = pipeline.source_graph(), pipeline.final_graph(), inputs.dataset
     pipeline.release()
     reporter.phase("check")
-    if stable is not None:
-        judged.hold_contract(final, stable=stable)
+    if stable is not None and not judged.comparable(final, stable=stable, reporter=reporter):
+        stable = None
     # First, since nothing else that is said about a broken model means anything.
     exported = pipeline.exported_graph()
     checked = checks.run(
@@ -176,7 +179,7 @@ def _produce(
     checks.judge(checked)
     findings = judged.examine(
         plan=plan,
-        models=judged.Models(final=final, source=source, stable=stable.model if stable else None),
+        models=judged.Models(final=final, source=source, stable=stable),
         network=pipeline.network,
         data=data,
         reporter=reporter,
@@ -192,14 +195,9 @@ def _produce(
         checks={check.name: check.to_json() for check in checked},
         steps=pipeline.report(),
         choices=pipeline.choices(),
-        stable=stable.digest if stable else None,
+        stable=findings.stable,
     )
     return contract, manifest.describe(plan=plan, data=data, source_digest=inputs.source_digest, outcome=outcome)
-
-
-def _reported(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """What the operator reads of a metric: the rest would not fit into a termination message."""
-    return {name: {key: entry[key] for key in ("value", "rows") if key in entry} for name, entry in metrics.items()}
 
 
 def _blocking(described: Mapping[str, Any]) -> list[str]:

@@ -89,6 +89,7 @@ def describe(*, plan: Plan, data: Dataset, source_digest: str | None, outcome: O
         "steps": outcome.steps,
         "choices": dict(outcome.choices),
         "metrics": dict(outcome.findings.metrics),
+        "evidence": dict(outcome.findings.evidence),
         "parts": dict(outcome.findings.parts),
         "tables": dict(outcome.findings.tables),
         "checks": dict(outcome.checks),

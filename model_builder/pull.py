@@ -55,7 +55,7 @@ def pull(
     partial = to / f".incomplete-{uuid.uuid4().hex}"
     try:
         partial.mkdir(parents=True)
-        files = _fetch(uri=uri, digest=digest, to=partial, public_key=public_key, reporter=reporter)
+        files = fetch(uri=uri, digest=digest, to=partial, public_key=public_key, reporter=reporter)
         folder = _lay_out(partial, files=files, uri=uri, model=model, backend=backend, serving=serving)
         shutil.rmtree(to / model, ignore_errors=True)
         folder.rename(to / model)
@@ -73,9 +73,10 @@ def pull(
     }
 
 
-def _fetch(
+def fetch(
     *, uri: str, digest: str, to: Path, public_key: Path | None, reporter: Reporter
 ) -> tuple[artifacts.FileEntry, ...]:
+    """Fetch the files of an artifact into `to`, each verified, and its manifest; raises as `pull` does."""
     reporter.phase("pull")
     store = open_store(uri)
     manifest = to / artifacts.MANIFEST

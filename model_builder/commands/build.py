@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_builder import choices
+from model_builder import choices, reference
 from model_builder.cache import VARIABLE, default_root
 from model_builder.commands import PRIVATE_KEY_HELP, SPEC_HELP, STORE_HELP
 from model_builder.progress import reporter
@@ -25,7 +26,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", help="put the artifact there as well: " + STORE_HELP)
     parser.add_argument("--cache", type=Path, help=f"what earlier builds did (default: {VARIABLE}, or your cache)")
     parser.add_argument("--replay", type=Path, help="manifest.json of a build whose measured choices are repeated")
-    parser.add_argument("--stable", type=Path, help="directory of the artifact that serves now, for gates against it")
+    parser.add_argument(
+        "--stable",
+        help="the artifact that serves now, for gates against it: a directory, or URI@DIGEST of one in a store, which "
+        f"is left out where it can't be had (default: {reference.VARIABLE})",
+    )
     parser.add_argument(
         "--private-key", type=Path, help=PRIVATE_KEY_HELP + "; the artifact is signed before it is stored"
     )
@@ -50,11 +55,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from model_builder.build import Settings, build
 
     cache = options.cache or default_root()
+    stable = options.stable or os.environ.get(reference.VARIABLE)
     settings = Settings(
         store=options.store,
         cache=cache,
         replay=replay,
-        stable=options.stable,
+        stable=reference.parse_place(stable) if stable else None,
         private_key=options.private_key,
         group=options.group,
     )

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 
 from modelrelease.cli import build_rules
 from modelrelease.cli.rollout_rules import rollout
+from modelrelease.domain import codec
 from modelrelease.domain.spec import (
     ArtifactStore,
     Build,
@@ -26,6 +28,7 @@ _WORD = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _STORE = re.compile(rf"(pvc|s3|gs|az)://[a-z0-9][a-z0-9._-]*(/[A-Za-z0-9._-]+)*/?|{build_rules.REPOSITORY}")
 _HOSTNAME = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
+_BOUNDS = ("threshold", "maxDegradation", "percentMaxDegradation", "minImprovement", "percentMinImprovement")
 _RATIOS = ("accuracy", "agreement")
 
 
@@ -70,10 +73,10 @@ def _build(build: Build) -> Iterator[str]:
 
 
 def _gate(where: str, gate: Gate) -> Iterator[str]:
-    bounds = (gate.threshold, gate.max_degradation)
-    if (gate.threshold is None) == (gate.max_degradation is None):
-        count = "neither" if bounds == (None, None) else "both"
-        yield f"{where}: has {count} of threshold and maxDegradation: set exactly one (two bounds are two gates)"
+    given = [codec.key(field) for field in fields(gate) if getattr(gate, field.name) is not None]
+    bounds = [name for name in given if name in _BOUNDS]
+    if len(bounds) != 1:
+        yield f"{where}: has {_listed(bounds) or 'none'} of {_listed(_BOUNDS)}: set exactly one (two are two gates)"
     if gate.threshold is not None and gate.metric in _RATIOS and not 0 <= gate.threshold <= 1:
         yield f"{where}.threshold: {gate.threshold:g} can not judge {gate.metric}, a ratio: write 0.95 for 95 %"
 

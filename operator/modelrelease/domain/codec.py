@@ -129,7 +129,7 @@ def _reader(hint: Any) -> Reader:
     """Return what reads a value of this type."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _reader(next(a for a in args if a is not type(None)))
+        return partial(_optional, _reader(next(a for a in args if a is not type(None))))
     if origin is tuple:
         return partial(_list, _reader(args[0]))
     if origin is not None and issubclass(origin, Mapping):
@@ -155,6 +155,10 @@ def _list(read: Reader, raw: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(raw, list):
         raise Malformed(f"{where}: expected a list, got {raw!r}")
     return tuple(read(item, f"{where}[{i}]") for i, item in enumerate(raw))
+
+
+def _optional(read: Reader, raw: Any, where: str) -> Any:
+    return None if raw is None else read(raw, where)
 
 
 def _mapping(raw: Any, where: str) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from modelrelease.domain.mirroring import mirror_target
 from modelrelease.domain.observed import FLOOR_PPM, PPM, JobState, Mirror, Record, RouteFacts, Slot
 from modelrelease.domain.plan import Remove, Want, WantDeployment, WantJob, WantRecord, WantRoute, WantSlot
 from modelrelease.domain.rollout import needed_capacity
+from modelrelease.domain.spec import Against
 from modelrelease.domain.stages import known_result
-from modelrelease.domain.status import Stage
+from modelrelease.domain.status import Artifact, Stage
 
 WITH_TRAFFIC = (Stage.STEP, Stage.BAKE)
 SERVING = (Stage.DEPLOY, Stage.SHADOW, *WITH_TRAFFIC)  # the candidate's pods run, and the preview slot leads to them
@@ -164,12 +165,21 @@ def _build(context: Context) -> Iterator[Want]:
     result = known_result(context)
     if result is None:
         attempt = candidate.attempt if own and candidate else 1
-        yield WantJob(artifact_key=key, attempt=attempt)
+        yield WantJob(artifact_key=key, attempt=attempt, stable=_compared(context, ahead=ahead))
         return
     number = 1 + max((record.number for record in observed.records.values()), default=0)
     yield WantRecord(
         revision=target, artifact_key=key, version=context.spec.model.version, result=result, number=number
     )
+
+
+def _compared(context: Context, *, ahead: bool) -> Artifact | None:
+    """Return the artifact that a build is measured against: what will be stable when its gates are judged."""
+    if not any(gate.against is Against.STABLE for gate in context.spec.build.evaluation.gates):
+        return None
+    if ahead and context.candidate.artifact is not None:
+        return context.candidate.artifact
+    return context.status.stable.artifact if context.status.stable else None
 
 
 def _deployments(context: Context) -> Iterator[Want]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelrelease.domain import codec
 from modelrelease.domain.observed import Protocol, Slot
-from modelrelease.domain.spec import Gate, Spec
+from modelrelease.domain.spec import Gate, OnInconclusive, Spec
 
 GROUP = "modelrelease.dev"
 VERSION = "v1alpha1"
@@ -79,8 +79,15 @@ def revision(spec: Spec) -> str:
 
 
 def gates_hash(gates: tuple[Gate, ...]) -> str:
-    """Return the hash of the gates, so that a rejection by other gates is judged anew."""
-    return digest(codec.encode(gates))
+    """Return the hash of the gates, so that a rejection by other gates is judged anew.
+
+    What a gate says by default is not in it: rejections of before there was that field stay what they are.
+    """
+    encoded = codec.encode(gates)
+    for gate in encoded:
+        if gate["onInconclusive"] == OnInconclusive.BLOCK:
+            del gate["onInconclusive"]
+    return digest(encoded)
 
 
 def service(release: str, slot: Slot) -> str:

@@ -55,19 +55,42 @@ class Contract:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One number of the offline evaluation and the rows behind it (0 where rows mean nothing)."""
+    """One number of the offline evaluation and the rows behind it (0 where rows mean nothing).
+
+    `bounds` are the exact lower and upper one at 95 %, then, of a model that was built, both at half of alpha; None
+    where there is none, and () in the record of a builder that gave no bounds. `source` and `stable` tell how it
+    changed against that model on the same rows: bounds of the difference, bounds of the ratio and, for a share, how
+    many rows only this model and only the other one answered rightly.
+    """
 
     value: float
     rows: int = 0
+    bounds: tuple[float | None, ...] = ()
+    source: tuple[float | None, ...] = ()
+    stable: tuple[float | None, ...] = ()
+
+    @property
+    def interval(self) -> tuple[float | None, float | None] | None:
+        """Lower and upper bound at 95 %; None where the record has none."""
+        return (self.bounds[0], self.bounds[1]) if self.bounds else None
+
+    @property
+    def half(self) -> tuple[float | None, float | None]:
+        """Lower and upper bound at half of alpha, as far as they are known."""
+        return (self.bounds[2], self.bounds[3]) if len(self.bounds) > 2 else (None, None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildResult:
-    """What the build Job said in its termination message."""
+    """What the build Job said in its termination message.
+
+    `compared` is the digest of the stable artifact that was measured on the same rows, None where none was.
+    """
 
     artifact: Artifact
     contract: Contract
     metrics: Mapping[str, Metric]
+    compared: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelrelease.domain.observed import BuildResult, Mirror, Protocol, Slot
-from modelrelease.domain.status import Status, Verdict
+from modelrelease.domain.status import Artifact, Status, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
 class WantJob:
-    """The build Job of an artifact."""
+    """The build Job of an artifact; `stable` is the one that its metrics are compared with on the same rows."""
 
     artifact_key: str
     attempt: int
+    stable: Artifact | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,13 @@ class Against(StrEnum):
     STABLE = "Stable"
 
 
+class OnInconclusive(StrEnum):
+    """What a gate does that the test rows neither prove nor refute."""
+
+    BLOCK = "Block"
+    ALLOW = "Allow"
+
+
 class Head(StrEnum):
     """What becomes of the last layer of weights from a file."""
 
@@ -92,12 +99,16 @@ class Pass:
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """A condition on one metric of the build. Exactly one of the two bounds is set."""
+    """A condition on one metric of the build. Exactly one of the five bounds is set."""
 
     metric: str
     threshold: float | None = None
     max_degradation: float | None = None
+    percent_max_degradation: float | None = None
+    min_improvement: float | None = None
+    percent_min_improvement: float | None = None
     against: Against = Against.SOURCE
+    on_inconclusive: OnInconclusive = OnInconclusive.BLOCK
 
 
 @dataclass(frozen=True, kw_only=True)

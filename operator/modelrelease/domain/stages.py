@@ -86,8 +86,8 @@ def build(context: Context) -> Status | Wait:
     stable = context.stable_record()
     reason = failed_gate(
         gates=context.spec.build.evaluation.gates,
-        metrics=result.metrics,
-        stable=stable.result.metrics if stable else None,
+        result=result,
+        stable=stable.result if stable else None,
     )
     if reason:
         return context.retreat(outcome=Outcome.FAILED, reason="GateFailed", message=f"{reason}; it got no traffic")

@@ -9,10 +9,13 @@ from modelrelease.domain import codec, naming
 from modelrelease.domain.observed import Meta
 from modelrelease.domain.plan import WantJob
 from modelrelease.domain.spec import Spec
+from modelrelease.domain.status import Artifact
 from modelrelease.render import common
 from modelrelease.render.common import Manifest
 
 BUILD_SPEC = "MODEL_BUILD_SPEC"
+# A variable and not an argument: a builder image of before there was one builds on without it.
+BUILD_STABLE = "MODEL_BUILD_STABLE"
 
 # Exit codes of the builder that another try would only repeat: a wrong spec, a training that
 # diverges (the seed is fixed), data that can't be used.
@@ -48,7 +51,7 @@ def job(*, meta: Meta, spec: Spec, want: WantJob) -> Manifest:
                     **common.placement(spec.build),
                     "restartPolicy": "Never",
                     "securityContext": common.pod_security(),
-                    "containers": [_builder(spec=spec, access=access)],
+                    "containers": [_builder(spec=spec, access=access, stable=want.stable)],
                     "volumes": [
                         common.empty_volume(name="tmp"),
                         common.empty_volume(name="scratch"),
@@ -87,7 +90,7 @@ def _pod_failure_policy() -> Manifest:
     }
 
 
-def _builder(*, spec: Spec, access: Manifest) -> Manifest:
+def _builder(*, spec: Spec, access: Manifest, stable: Artifact | None) -> Manifest:
     return {
         "name": "builder",
         "image": spec.build.image,
@@ -101,6 +104,7 @@ def _builder(*, spec: Spec, access: Manifest) -> Manifest:
         ],
         "env": [
             {"name": BUILD_SPEC, "value": common.literal(_build_spec(spec))},
+            *_stable(spec, stable),
             common.home(),
         ],
         "terminationMessagePath": common.TERMINATION_LOG,
@@ -114,6 +118,17 @@ def _builder(*, spec: Spec, access: Manifest) -> Manifest:
             *access["volumeMounts"],
         ],
     }
+
+
+def _stable(spec: Spec, artifact: Artifact | None) -> list[Manifest]:
+    """Return the variable with the artifact to compare with, none where it lies in a claim that is not mounted."""
+    if artifact is None:
+        return []
+    place = replace(spec.build.artifact_store, uri=artifact.uri)
+    if common.claim(place) not in (None, common.claim(spec.build.artifact_store)):
+        return []
+    value = f"{common.store_uri(place)}@{artifact.digest}"
+    return [{"name": BUILD_STABLE, "value": common.literal(value)}]
 
 
 def _build_spec(spec: Spec) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelrelease.domain import codec, naming
-from modelrelease.domain.observed import BuildResult, Contract, Meta, Metric, Record
+from modelrelease.domain import codec, measured, naming
+from modelrelease.domain.observed import BuildResult, Contract, Meta, Record
 from modelrelease.domain.plan import WantRecord
 from modelrelease.domain.status import Artifact
 from modelrelease.render import common
@@ -37,6 +37,7 @@ def record(*, meta: Meta, want: WantRecord, template: Mapping[str, Any]) -> Mani
             "artifact": codec.encode(want.result.artifact),
             "contract": codec.encode(want.result.contract),
             "metrics": codec.encode(want.result.metrics),
+            **({"compared": want.result.compared} if want.result.compared else {}),
             "template": canonical(template),
         },
     }
@@ -55,6 +56,7 @@ class _Data:
     artifact: Artifact
     contract: Contract
     template: str
+    compared: str | None = None
 
 
 def parse_record(manifest: Mapping[str, Any]) -> Record:
@@ -67,9 +69,6 @@ def parse_record(manifest: Mapping[str, Any]) -> Record:
     meta = manifest["metadata"]
     where = f"ControllerRevision {meta['name']}: data"
     data = codec.decode(_Data, manifest.get("data"), where)
-    metrics = manifest["data"].get("metrics")
-    if not isinstance(metrics, Mapping):
-        raise codec.Malformed(f"{where}.metrics: expected an object, got {metrics!r}")
     return Record(
         revision=data.revision,
         artifact_key=data.artifact_key,
@@ -77,7 +76,8 @@ def parse_record(manifest: Mapping[str, Any]) -> Record:
         result=BuildResult(
             artifact=data.artifact,
             contract=data.contract,
-            metrics={name: codec.decode(Metric, value, f"{where}.metrics.{name}") for name, value in metrics.items()},
+            metrics=measured.metrics(manifest["data"].get("metrics"), f"{where}.metrics"),
+            compared=data.compared,
         ),
         template=data.template,
         created=codec.parse_time(meta["creationTimestamp"]),

@@ -9,8 +9,8 @@ from typing import Any
 
 from modelrelease.adapters.facts.objects import Object, condition, items, labels, newest, part, sentence
 from modelrelease.adapters.facts.pods import answer, pod_failure, pod_problem
-from modelrelease.domain import codec, naming
-from modelrelease.domain.observed import BuildResult, Contract, JobFacts, JobState, Metric
+from modelrelease.domain import codec, measured, naming
+from modelrelease.domain.observed import BuildResult, Contract, JobFacts, JobState
 from modelrelease.domain.problem import Problem
 from modelrelease.domain.status import Artifact
 
@@ -51,19 +51,20 @@ def build_result(answer: dict[str, Any]) -> BuildResult:
     Raises:
         Malformed: the message is not such a result.
     """
-    try:
-        metrics = {name: codec.decode(Metric, value, f"metrics.{name}") for name, value in answer["metrics"].items()}
-    except (KeyError, AttributeError) as error:
-        raise codec.Malformed("metrics: is required and must be an object") from error
+    metrics = measured.metrics(answer.get("metrics"), "metrics")
     artifact = codec.decode(Artifact, answer)
     if not _DIGEST.fullmatch(artifact.digest):
         raise codec.Malformed(f"digest: expected sha256: and 64 hexadecimal digits, got {artifact.digest[:80]!r}")
     if not 0 < len(artifact.uri) <= _URI_LIMIT:
         raise codec.Malformed(f"uri: expected 1 to {_URI_LIMIT} characters, got {len(artifact.uri)}")
+    compared = answer.get("stable")
+    if compared is not None and not _DIGEST.fullmatch(str(compared)):
+        raise codec.Malformed(f"stable: expected sha256: and 64 hexadecimal digits, got {str(compared)[:80]!r}")
     return BuildResult(
         artifact=artifact,
         contract=codec.decode(Contract, answer),
         metrics=metrics,
+        compared=compared,
     )
 
 
