@@ -107,6 +107,9 @@ ACCEPTED = [
     Case("free-parameters", {"spec.build.recipe": [{"pass": "train", "parameters": {"a": {"b": [1, "x", None]}}}]}),
     Case("gate-threshold", {GATES: [{"metric": "accuracy", "threshold": 0.95}]}),
     Case("gate-against-stable", {GATES: [{"metric": "accuracy", "maxDegradation": 0.02, "against": "Stable"}]}),
+    Case("gate-percent", {GATES: [{"metric": "rmse", "percentMaxDegradation": 5, "onInconclusive": "Allow"}]}),
+    Case("gate-improvement", {GATES: [{"metric": "accuracy", "minImprovement": 0.01, "against": "Stable"}]}),
+    Case("gate-percent-improvement", {GATES: [{"metric": "latencyP50Ms", "percentMinImprovement": 20}]}),
     Case("gate-on-size", {GATES: [{"metric": "sizeBytes", "threshold": 500000}]}),
     Case(
         "both-bounds-as-two-gates", {GATES: [{"metric": "f1", "threshold": 1}, {"metric": "f1", "maxDegradation": 0}]}
@@ -157,19 +160,29 @@ REFUSED = [
     Case("pass-without-name", {"spec.build.recipe": [{"parameters": {}}]}, "spec.build.recipe[0].pass: Required value"),
     Case("pass-name", {"spec.build.recipe": [{"pass": "do it"}]}, 'pass "do it" is not a name'),
     Case("recipe-too-long", {"spec.build.recipe": [{"pass": "train"}] * 33}, "must have at most 32 items"),
-    Case("gate-without-bound", {GATES: [{"metric": "f1"}]}, "has neither of threshold and maxDegradation"),
+    Case("gate-without-bound", {GATES: [{"metric": "f1"}]}, "has none of threshold, maxDegradation"),
     Case(
         "gate-with-both-bounds",
         {GATES: [{"metric": "f1", "threshold": 0.9, "maxDegradation": 0.1}]},
-        "the gate on f1 has both of threshold and maxDegradation",
+        "the gate on f1 has several of threshold, maxDegradation",
     ),
     Case(
         "gate-threshold-against",
         {GATES: [{"metric": "f1", "threshold": 0.9, "against": "Stable"}]},
-        "has against: Stable without maxDegradation",
+        "has against: Stable beside a threshold",
         offline=False,
     ),
     Case("gate-in-percent", {GATES: [{"metric": "accuracy", "threshold": 95}]}, "write 0.95 for 95 %"),
+    Case(
+        "gate-with-two-margins",
+        {GATES: [{"metric": "f1", "minImprovement": 0.1, "percentMinImprovement": 5}]},
+        "the gate on f1 has several of threshold, maxDegradation",
+    ),
+    Case(
+        "gate-on-inconclusive-unknown",
+        {GATES: [{"metric": "f1", "threshold": 0.9, "onInconclusive": "Warn"}]},
+        'supported values: "Block", "Allow"',
+    ),
     Case("gate-negative-degradation", {GATES: [{"metric": "f1", "maxDegradation": -0.1}]}, "maxDegradation"),
     Case("gate-twice", {GATES: [{"metric": "f1", "threshold": 0.9}] * 2}, "a gate is listed twice"),
     Case(

@@ -57,10 +57,13 @@ def test_a_graph_is_held_to_the_contract_of_the_stable_artifact(tmp_path: Path) 
         inputs=(ROWS,), outputs=(SCORES,), batchable=True, opset=18, ir_version=10, golden_sha256="0" * 64
     )
     stable = Finished(directory=tmp_path, digest="sha256:" + "a" * 64, manifest={}, contract=promised, model=final)
-    judged.hold_contract(final, stable=stable)
+    quiet = SilentReporter()
+    assert judged.comparable(final, stable=Reference(artifact=stable, required=True), reporter=quiet)
     wider = dataclasses.replace(promised, outputs=(dataclasses.replace(SCORES, shape=(4,)),))
     with pytest.raises(GateFailed, match=r"sha256:a{12}\.\.\. can't use .* was FP32 \[4\] and is FP32 \[3\]"):
-        judged.hold_contract(final, stable=dataclasses.replace(stable, contract=wider))
+        broken = dataclasses.replace(stable, contract=wider)
+        judged.comparable(final, stable=Reference(artifact=broken, required=True), reporter=quiet)
+    assert not judged.comparable(final, stable=Reference(artifact=broken, required=False), reporter=quiet)
 
 
 @pytest.mark.deep
@@ -68,5 +71,5 @@ def test_a_build_is_refused_where_clients_of_the_stable_artifact_would_break(tmp
     run_build(spec(gates=[], export={"classNames": True}), out=tmp_path / "stable")
     plan = resolve(decode(Spec, spec(gates=[]), where="spec"))
     with pytest.raises(GateFailed, match=r"output 'label' was BYTES \[\] and is absent"):
-        build(plan=plan, out=tmp_path / "out", reporter=SilentReporter(), settings=Settings(stable=tmp_path / "stable"))
+        build(plan=plan, out=tmp_path / "out", reporter=SilentReporter(), settings=Settings(stable=Place(directory=tmp_path / "stable")))
     assert not list((tmp_path / "out").iterdir())
