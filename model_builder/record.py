@@ -12,11 +12,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from model_builder.metrics import SOURCE_SUFFIX, STABLE_SUFFIX, Role, kind_of
+from model_builder.metrics import METRICS, SOURCE_SUFFIX, STABLE_SUFFIX, Role, base_name, kind_of
 from model_builder.result import LIMIT
 
 #: Room for the number of the metrics that did not fit.
 _RESERVED = len(',"omittedMetrics":1000000')
+_GROUPS = {Role.HEADLINE: 0, Role.MEASURED: 1, Role.TRIPWIRE: 2}
+_PLACES = {name: place for place, name in enumerate(METRICS)}
 
 
 def recorded(result: Mapping[str, Any], *, described: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,13 +49,14 @@ def _entry(name: str, metric: Mapping[str, Any], evidence: Mapping[str, Any] | N
     return {**plain, "bounds": [*known, *more.get("half", ())], **changes}
 
 
-def _rank(name: str) -> tuple[bool, int]:
-    """What gates are on most comes first: quality, cost, audits; then what the other models cost; parts at last."""
+def _rank(name: str) -> tuple[bool, int, int]:
+    """What gates are on most comes first: quality with its comparisons, cost, audits; then others' cost; parts."""
     kind, other = kind_of(name), name.endswith((SOURCE_SUFFIX, STABLE_SUFFIX))
-    role = Role.TRIPWIRE if kind is None else kind.role
-    order = {Role.HEADLINE: 0, Role.MEASURED: 2, Role.TRIPWIRE: 3}[role]
-    late = 0 if not other else (1 if role is Role.HEADLINE else 4)
-    return ":" in name, order + late
+    place = _PLACES.get(base_name(name), len(_PLACES))
+    if kind is None:
+        return True, 0, place
+    group = 3 if other and kind.role is not Role.HEADLINE else _GROUPS[kind.role]
+    return ":" in name, group, place
 
 
 def _size(value: Mapping[str, Any]) -> int:

@@ -51,6 +51,8 @@ class TestSucceeded:
             ({"uri": ""}, "uri: expected 1 to 2048 characters, got 0"),
             ({"uri": "s3://" + "a" * 2048}, "uri: expected 1 to 2048 characters, got 2053"),
             ({"metrics": [1]}, "metrics: is required and must be an object"),
+            ({"metrics": {"accuracy": {"value": 1, "bounds": [1]}}}, "metrics.accuracy.bounds: has 1 numbers"),
+            ({"stable": "sha256:1"}, "stable: expected sha256: and 64 hexadecimal digits, got 'sha256:1'"),
             ({"metrics": {"accuracy": {"value": "high"}}}, "metrics.accuracy.value: expected float, got 'high'"),
             ({"inputs": [{"name": "x"}]}, "inputs[0].datatype: is required"),
         ],

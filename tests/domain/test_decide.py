@@ -8,10 +8,11 @@ import pytest
 from modelrelease.domain import commands, naming
 from modelrelease.domain.commands import Verb
 from modelrelease.domain.observed import FLOOR_PPM, PPM, JobState, Protocol, Slot
+from modelrelease.domain.plan import WantJob
 from modelrelease.domain.policy import Bake, OnDeadline, Pause, Step
 from modelrelease.domain.problem import Problem
-from modelrelease.domain.spec import Gate
-from modelrelease.domain.status import Outcome, Stage, Status
+from modelrelease.domain.spec import Against, Gate, Spec
+from modelrelease.domain.status import Artifact, Outcome, Stage, Status
 
 from tests.domain.world import World, a_spec
 
@@ -118,6 +119,28 @@ def test_a_failed_gate_gets_no_traffic_and_a_changed_gate_judges_anew_without_a_
     world.settle()
     assert world.status.stable and world.status.stable.version == "2"
     assert set(world.jobs) == jobs
+
+
+def against_stable(version: str) -> Spec:
+    spec = a_spec(version)
+    gates = (Gate(metric="accuracy", max_degradation=0.01, against=Against.STABLE),)
+    return replace(spec, build=replace(spec.build, evaluation=replace(spec.build.evaluation, gates=gates)))
+
+
+def test_a_build_is_measured_beside_what_will_be_stable_when_its_gates_are_judged() -> None:
+    world = released("1")
+    first = world.records[rev("1")].result.artifact
+
+    def asked_to_compare(spec: Spec) -> list[Artifact | None]:
+        world.edit(spec)
+        wants = [want for _ in range(3) for want in world.reconcile().wants if isinstance(want, WantJob)]
+        return [want.stable for want in wants[:1]]
+
+    assert asked_to_compare(a_spec("2")) == [None]  # no gate asks for it
+    assert asked_to_compare(against_stable("2")) == [first]
+    until(world, lambda s: s.candidate and s.candidate.bake_started_at)
+    second = world.records[rev("2")].result.artifact
+    assert asked_to_compare(against_stable("3")) == [second]
 
 
 def test_a_revert_builds_nothing() -> None:

@@ -72,7 +72,10 @@ STABLE = built({"accuracy": Metric(value=0.985185, rows=270, bounds=(0.966, 0.99
     ("gate", "told"),
     [
         (Gate(metric="accuracy", threshold=0.9), None),
-        (Gate(metric="accuracy", threshold=0.95), "accuracy: 0.94 on 270 rows, required at least 0.95 (by the estimate"),
+        (
+            Gate(metric="accuracy", threshold=0.95),
+            "accuracy: 0.94 on 270 rows, required at least 0.95 (by the",
+        ),
         (Gate(metric="sizeBytes", threshold=3000), None),
         (Gate(metric="sizeBytes", threshold=1000), "sizeBytes: 2000, required at most 1000"),
         (Gate(metric="accuracy", max_degradation=0.03), None),

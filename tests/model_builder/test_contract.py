@@ -12,6 +12,7 @@ from model_builder.decode import decode
 from model_builder.errors import GateFailed
 from model_builder.finished import Finished
 from model_builder.progress import SilentReporter
+from model_builder.reference import Place, Reference
 from model_builder.spec import Spec, resolve
 from tests.model_builder.conftest import run_build, spec
 from tests.model_builder.test_pass_quantize import layered
@@ -71,5 +72,10 @@ def test_a_build_is_refused_where_clients_of_the_stable_artifact_would_break(tmp
     run_build(spec(gates=[], export={"classNames": True}), out=tmp_path / "stable")
     plan = resolve(decode(Spec, spec(gates=[]), where="spec"))
     with pytest.raises(GateFailed, match=r"output 'label' was BYTES \[\] and is absent"):
-        build(plan=plan, out=tmp_path / "out", reporter=SilentReporter(), settings=Settings(stable=Place(directory=tmp_path / "stable")))
+        build(
+            plan=plan,
+            out=tmp_path / "out",
+            reporter=SilentReporter(),
+            settings=Settings(stable=Place(directory=tmp_path / "stable")),
+        )
     assert not list((tmp_path / "out").iterdir())

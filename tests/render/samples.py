@@ -85,7 +85,16 @@ RESULT = BuildResult(
         inputs=(Tensor(name="image", datatype="FP32", shape=(1, 8, 8)),),
         outputs=(Tensor(name="logits", datatype="FP32", shape=(10,)),),
     ),
-    metrics={"accuracy": Metric(value=0.9907, rows=540), "sizeBytes": Metric(value=170711)},
+    metrics={
+        "accuracy": Metric(
+            value=0.9907,
+            rows=540,
+            bounds=(0.9806, 0.9964, 0.9785, 0.997),
+            stable=(-0.0055, 0.0055, None, None, 0, 0),
+        ),
+        "sizeBytes": Metric(value=170711),
+    },
+    compared="sha256:" + "cd" * 32,
 )
 
 
@@ -99,8 +108,8 @@ def template(spec: Spec = SPEC) -> dict[str, Any]:
     return render.pod_template(meta=META, spec=spec, revision=REVISION, result=RESULT, config=CONFIG)
 
 
-def job(spec: Spec = SPEC) -> dict[str, Any]:
-    return render.job(meta=META, spec=spec, want=WantJob(artifact_key=KEY, attempt=2))
+def job(spec: Spec = SPEC, *, stable: Artifact | None = None) -> dict[str, Any]:
+    return render.job(meta=META, spec=spec, want=WantJob(artifact_key=KEY, attempt=2, stable=stable))
 
 
 def handed_over(spec: Spec) -> builder.Spec:

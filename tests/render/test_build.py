@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from modelrelease.domain import naming
-from modelrelease.domain.spec import Model, Pass, Source
+from modelrelease.domain.spec import Model, Pass, Source, Spec
+from modelrelease.domain.status import Artifact
 
+from model_builder import reference
 from tests.render import samples
 
 
@@ -66,6 +68,28 @@ def test_a_claim_is_mounted_where_the_builder_writes(uri: str, store: str) -> No
     assert {"name": "artifacts", "mountPath": "/artifacts"} in container["volumeMounts"]
     assert {"name": "artifacts", "persistentVolumeClaim": {"claimName": "models"}} in pod["volumes"]
     assert "envFrom" not in container
+
+
+@pytest.mark.parametrize(
+    ("store", "uri", "named"),
+    [
+        (samples.SPEC, "pvc://models/releases/sha256-ab", "file:///artifacts/releases/sha256-ab"),
+        (samples.SPEC, "pvc://other/releases/sha256-ab", None),
+        (samples.SPEC, "s3://artifacts/releases/sha256-ab", "s3://artifacts/releases/sha256-ab"),
+        (samples.on_s3(), "s3://artifacts/$(HOME)", "s3://artifacts/$$(HOME)"),
+        (samples.on_s3(), "pvc://models/releases/sha256-ab", None),
+        (samples.SPEC, None, None),
+    ],
+)
+def test_the_builder_is_told_of_the_stable_artifact_where_it_can_reach_it(
+    store: Spec, uri: str | None, named: str | None
+) -> None:
+    """By a variable: a builder that does not know it yet builds on."""
+    digest = "sha256:" + "ab" * 32
+    container = builder(samples.job(store, stable=Artifact(uri=uri, digest=digest) if uri else None))
+    found = {env["name"]: env["value"] for env in container["env"]}
+    assert found.get(reference.VARIABLE) == (f"{named}@{digest}" if named else None)
+    assert flags(container) == flags(builder(samples.job(store)))
 
 
 def test_an_s3_store_passes_through_with_its_credentials() -> None:
