@@ -104,6 +104,7 @@ def test_without_bounds_the_estimate_decides(gate: Gate, told: str | None) -> No
         (Gate(metric="accuracy", max_degradation=0.017), INCONCLUSIVE, "onInconclusive: Allow"),
         (Gate(metric="accuracy", percent_max_degradation=1.8), PASS, "allowed 1.8 %"),
         (Gate(metric="accuracy", percent_max_degradation=1.7), INCONCLUSIVE, ""),
+        (Gate(metric="accuracy", percent_min_improvement=0), INCONCLUSIVE, "required 0 %"),
         (Gate(metric="accuracy", min_improvement=0.003), INCONCLUSIVE, "required 0.003"),
         (Gate(metric="accuracy", min_improvement=0.005), FAIL, "refuted"),
         (Gate(metric="accuracy", percent_min_improvement=2), FAIL, "required 2 %"),

@@ -61,8 +61,8 @@ def test_a_graph_is_held_to_the_contract_of_the_stable_artifact(tmp_path: Path) 
     quiet = SilentReporter()
     assert judged.comparable(final, stable=Reference(artifact=stable, required=True), reporter=quiet)
     wider = dataclasses.replace(promised, outputs=(dataclasses.replace(SCORES, shape=(4,)),))
+    broken = dataclasses.replace(stable, contract=wider)
     with pytest.raises(GateFailed, match=r"sha256:a{12}\.\.\. can't use .* was FP32 \[4\] and is FP32 \[3\]"):
-        broken = dataclasses.replace(stable, contract=wider)
         judged.comparable(final, stable=Reference(artifact=broken, required=True), reporter=quiet)
     assert not judged.comparable(final, stable=Reference(artifact=broken, required=False), reporter=quiet)
 

@@ -172,7 +172,7 @@ def _of_comparison(gate: Gate, own: Metric, other: _Other) -> _Question:
     wanted = gate.percent_min_improvement if percent else gate.min_improvement
     gain = wanted if wanted is not None else -(allowed or 0.0)
     condition = f"required {wanted:g}" if wanted is not None else f"allowed {allowed:g}"
-    if percent:
+    if percent and gain:  # no percent of it at all is no difference, of which more is known
         limit = 1 + sign * gain / 100
         interval, distance = _part(change, 2), own.value - limit * reference
     else:
