@@ -177,7 +177,7 @@ bounds = st.floats(0, 1).map(lambda x: round(x, 4))
 @given(numbers=st.lists(bounds, min_size=3, max_size=3), limits=st.lists(bounds, min_size=2, max_size=2))
 def test_who_asks_for_less_never_gets_a_worse_verdict(numbers: list[float], limits: list[float]) -> None:
     low, value, high = sorted(numbers)
-    change = (low - 0.5, high - 0.5, low, high)
+    change = (low - 0.5, high - 0.5, low / 0.5, high / 0.5)  # if the source were known to be 0.5
     metrics = {
         "accuracy": Metric(value=value, rows=9, bounds=(low, high, low, high), source=change),
         "accuracy.source": Metric(value=0.5, rows=9, bounds=(0.4, 0.6)),
