@@ -63,6 +63,7 @@ class TestDeployment:
         assert problem(deployment(), pulling("ArtifactCorrupt")) == Problem(
             reason="ArtifactCorrupt", message="told", fatal=True
         )
+        assert problem(deployment(), pulling("ArtifactMissing")).fatal
         assert problem(deployment(), pulling("StoreUnreachable")) == Problem(reason="StoreUnreachable", message="told")
         # Nobody vouches for it: no retry changes that. A key that is not there yet may still come.
         assert problem(deployment(), pulling("SignatureMissing")).fatal

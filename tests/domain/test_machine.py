@@ -102,6 +102,11 @@ class Releases(RuleBasedStateMachine):
         self.world.golden[naming.revision(a_spec(version))] = "wrong" if wrong else "right"
         self.world.saturated = saturated
 
+    @rule(version=VERSIONS)
+    def spoil(self, version: str) -> None:
+        """The store loses what was built: pods that run have a copy of their own, new ones can't start."""
+        self.world.damaged.add(naming.artifact_key(a_spec(version)))
+
     @rule()
     def forget(self) -> None:
         """Another process takes over: it has looked at nothing yet."""
@@ -169,6 +174,7 @@ class Releases(RuleBasedStateMachine):
             return
         world = self.world
         world.quality.clear()
+        world.damaged.clear()
         world.golden.clear()
         world.saturated = False
         world.edit(replace(world.spec, suspend=False))

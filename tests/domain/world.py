@@ -58,6 +58,7 @@ START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SCRAPE = 10.0
 ANALYSIS = Analysis(interval=60, warmup=0, min_duration=1, min_requests=50)
 _BUCKETS = ((5.0, 0.9), (10.0, 0.99), (100.0, 1.0), (float("inf"), 1.0))  # the shares of requests below each bound
+CORRUPT = Problem(reason="ArtifactCorrupt", message="model.onnx was changed: restore it", fatal=True)
 CONTRACT = Contract(inputs=(Tensor(name="image", datatype="FP32", shape=(64,)),), outputs=())
 
 
@@ -118,6 +119,7 @@ class World:
     quality: dict[str, str] = field(default_factory=dict)  # by revision: good, bad, worse, quiet, astray, error
     golden: dict[str, str] = field(default_factory=dict)  # by revision: wrong, absent, busy
     values: Callable[[datetime], float] | None = None  # what the metric `queue` of kind value is at a moment
+    damaged: set[str] = field(default_factory=set)  # keys of artifacts that the store has spoilt
     saturated: bool = False
     tells_apart: bool = True
     mirrors: bool = True
@@ -286,6 +288,9 @@ class World:
     def _write_job(self, want: WantJob) -> None:
         name = naming.job("digits", want.artifact_key, want.attempt)
         if name not in self.jobs:
+            known = {r.revision for r in self.records.values() if r.artifact_key == want.artifact_key}
+            told = {entry.revision for entry in self.status.history if entry.reason == CORRUPT.reason}
+            assert not known or known & told, "built again, though the artifact is there"
             self._spend()
             self.jobs[name] = JobFacts(
                 name=name, artifact_key=want.artifact_key, attempt=want.attempt, state=JobState.ACTIVE, uid=name
@@ -366,8 +371,11 @@ class World:
             revision = want.uid
             if revision not in self.deployments:
                 return
+            candidate = self.status.candidate
+            rebuilt = candidate and (candidate.revision, candidate.stage) == (revision, Stage.BUILD)
             for slot, facts in self.slots.items():
-                assert facts.revision != revision, f"{slot} still selects what is removed"
+                unseen = slot is Slot.PREVIEW and rebuilt  # those pods could not start
+                assert unseen or facts.revision != revision, f"{slot} still selects what is removed"
             assert all(route.accepted for route in self.routes.values()), "removed while a route write is in flight"
             self._spend()
             del self.deployments[revision]
@@ -392,6 +400,7 @@ class World:
                 artifact = Artifact(uri=f"file:///artifacts/{job.artifact_key}", digest=f"sha256:{job.artifact_key}")
                 result = BuildResult(artifact=artifact, contract=CONTRACT, metrics={"accuracy": accuracy})
                 self.jobs[name] = replace(job, state=JobState.SUCCEEDED, result=result)
+                self.damaged.discard(job.artifact_key)
 
     def fail_jobs(self) -> None:
         for name, job in self.jobs.items():
@@ -401,6 +410,10 @@ class World:
 
     def start_pods(self) -> None:
         for revision, facts in self.deployments.items():
+            spoilt = self.records[revision].artifact_key in self.damaged and self.pods.get(revision, 0) == 0
+            if spoilt or facts.problem:  # pods that failed once are not tried again while somebody watches
+                self.deployments[revision] = replace(facts, problem=CORRUPT)
+                continue
             self.pods[revision] = facts.replicas
             self.deployments[revision] = replace(facts, ready=facts.replicas, settled=True)
 

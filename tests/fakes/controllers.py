@@ -110,6 +110,18 @@ def roll(cluster: Cluster, namespace: str, name: str, *, ready: int | None = Non
     _set_status(cluster, cluster.at("Deployment", namespace, name), report)
 
 
+def refuse_artifact(cluster: Cluster, namespace: str, name: str) -> None:
+    """The pull of each pod of the Deployment that is not ready ends: the store does not hold what its digest says."""
+    deployment = cluster.at("Deployment", namespace, name)
+    message = json.dumps({"error": {"reason": "ArtifactCorrupt", "message": "model.onnx was changed: build it again"}})
+    ended = {"exitCode": 4, "reason": "Error", "message": message}
+    state = {"name": "pull", "ready": False, "restartCount": 1, "state": {"terminated": ended}}
+    for pod in [pod for pod in cluster.all("Pod", namespace) if _owned(pod, deployment)]:
+        conditions = (pod.get("status") or {}).get("conditions") or ()
+        if not any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
+            _set_status(cluster, pod, {"phase": "Pending", "initContainerStatuses": [state]})
+
+
 # -- EndpointSlices -------------------------------------------------------------------------
 
 

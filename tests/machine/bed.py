@@ -39,6 +39,7 @@ class Bed:
         self.outside = Outside()
         self.operators: list[Operator] = []
         self.squatters: list[Manifest] = []  # objects of others under names of ours
+        self.spoilt = False  # whether the store gives no artifact to pods that start; a build puts it right
 
     def branch(self) -> Bed:
         """Return a bed with the same cluster, as it is now, and no process yet."""
@@ -46,7 +47,7 @@ class Bed:
         twin.cluster = self.cluster.branch()
         twin.cluster.guard = Design(cluster=twin.cluster)
         twin.outside = copy.copy(self.outside)
-        twin.operators, twin.squatters = [], []
+        twin.operators, twin.squatters, twin.spoilt = [], [], self.spoilt
         return twin
 
     # -- operators ------------------------------------------------------------------------
@@ -134,6 +135,7 @@ class Bed:
         answer = {**controllers.ANSWER, "metrics": {"accuracy": {"value": accuracy, "rows": 270}}}
         for job in self.cluster.all("Job"):
             if not job.get("status"):
+                self.spoilt = False
                 controllers.finish_job(self.cluster, NAMESPACE, job["metadata"]["name"], answer)
 
     def fail_jobs(self) -> None:
@@ -145,8 +147,14 @@ class Bed:
     def roll(self, *, ready: int | None = None, revision: str | None = None) -> None:
         """Pods of all Deployments, or of one, become what they should be; `ready` of them ready."""
         for deployment in self.cluster.all("Deployment"):
-            if revision in (None, deployment["metadata"]["labels"].get(naming.LABEL_REVISION)):
-                controllers.roll(self.cluster, NAMESPACE, deployment["metadata"]["name"], ready=ready)
+            own, name = deployment["metadata"]["labels"].get(naming.LABEL_REVISION), deployment["metadata"]["name"]
+            if revision not in (None, own):
+                continue
+            if self.spoilt and not (deployment.get("status") or {}).get("readyReplicas"):
+                controllers.roll(self.cluster, NAMESPACE, name, ready=0)
+                controllers.refuse_artifact(self.cluster, NAMESPACE, name)
+            else:
+                controllers.roll(self.cluster, NAMESPACE, name, ready=ready)
 
     def endpoints(self) -> None:
         """EndpointSlices follow the pods."""

@@ -72,6 +72,7 @@ def check_end(bed: Bed) -> None:
         True,
         GatewayFacts(tells_slots_apart=True, mirrors=True),
     )
+    bed.spoilt = False
     people.give_names_back(bed)
     _nothing_to_wait_for(bed)
     play = Play(bed=bed, script=())

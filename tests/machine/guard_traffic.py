@@ -159,13 +159,27 @@ def check_removed_deployment(cluster: GuardedCluster, actor: Actor, gone: Manife
     """3 and 7: pods go only when they have no role, no slot selects them and no route change is under way."""
     release, revision = _release(cluster, gone), gone["metadata"]["labels"][naming.LABEL_REVISION]
     status, meta = _status(cluster, actor, gone), release["metadata"]
+    if _built_again(status, revision):
+        _check_unused(cluster, meta, revision, (STABLE, CANDIDATE))
+        return
     roles = {(status.get(role) or {}).get("revision") for role in (STABLE, CANDIDATE)}
     assert revision not in roles, "the pods of a revision with a role were removed"
     since = next((one["at"] for one in status.get("retired") or () if one["revision"] == revision), None)
     delay = codec.parse_duration(release["spec"]["rollout"]["scaleDownDelay"])
     assert since, "pods were removed at once"
     assert cluster.now >= codec.parse_time(since) + timedelta(seconds=delay), "pods were removed before the delay"
-    for slot in (STABLE, CANDIDATE, "preview"):
+    _check_unused(cluster, meta, revision, (STABLE, CANDIDATE, "preview"))
+
+
+def _built_again(status: Manifest, revision: str) -> bool:
+    """Tell whether a candidate's artifact is built again: the pods that could not start from it go at once."""
+    candidate = status.get("candidate") or {}
+    told = [one["reason"] for one in status.get("history") or () if one["revision"] == revision]
+    return candidate.get("revision") == revision and candidate["stage"] == "Build" and "ArtifactCorrupt" in told
+
+
+def _check_unused(cluster: GuardedCluster, meta: Manifest, revision: str, slots: tuple[str, ...]) -> None:
+    for slot in slots:
         ident = ("Service", meta["namespace"], f"{meta['name']}-{slot}")
         if ident in cluster.objects and ident not in cluster.touched:
             assert selected(cluster.objects[ident]) != revision, f"the pods behind {slot} were removed"

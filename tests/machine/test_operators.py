@@ -151,6 +151,10 @@ class Operators(RuleBasedStateMachine):
         if follow:
             self.bed.endpoints()
 
+    @rule()
+    def the_store_is_spoilt(self) -> None:
+        self.bed.spoilt = True
+
     @rule(kind=st.sampled_from(ROUTES), refused=st.sampled_from([None, None, "no such listener"]))
     def the_gateway_answers(self, kind: str, refused: str | None) -> None:
         self.bed.accept(kind, refused=refused)

@@ -288,3 +288,24 @@ def hold_back(bed: Bed, operator: Operator, kind: str) -> None:
             return
         bed.look(operator)
     raise AssertionError(f"nothing is written to a {kind}")
+
+
+@pytest.mark.parametrize("serving", [True, False])
+def test_a_retry_builds_again_what_the_store_has_spoilt(serving: bool) -> None:
+    """The pods that could not start go at once, whoever selects them: they would tell of the old damage."""
+    bed = begin(serving=serving)
+    operator = bed.add_operator()
+    bed.add_operator()
+    ask_for("2")(bed)
+    while (bed.status.get("candidate") or {}).get("stage") != "Deploy":
+        bed.finish_jobs()
+        operator.catch_up()
+        bed.look(operator)
+    built, bed.spoilt = len(bed.cluster.all("Job")), True
+    while "rejected" not in bed.status:
+        go_on(bed, operator, looks=1)
+    assert bed.status["rejected"]["reason"] == "ArtifactCorrupt"
+    order(bed, Verb.RETRY, bed.status["rejected"])
+    check_end(bed)
+    assert bed.status["stable"]["revision"] == people.revision("2")
+    assert len(bed.cluster.all("Job")) == built + 1

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from modelrelease.adapters.kinds import Manifest
 from modelrelease.domain import naming
+from modelrelease.domain.commands import Verb, annotation, format_command
 from modelrelease.domain.observed import PPM, Slot
 
 from tests.fakes import controllers, faults
@@ -226,3 +227,32 @@ class TestTrouble:
             "weights": weights(world.cluster.at("HTTPRoute", NAMESPACE, NAME)),
             "slots": [selected(world, slot) for slot in Slot],
         }
+
+
+async def test_a_retry_after_a_damaged_artifact_builds_it_again_and_starts_new_pods() -> None:
+    world = await serving()
+    release_version(world, "2")
+    while (world.status(KEY).get("candidate") or {}).get("stage") != "Deploy":
+        await world.reconcile(KEY)
+        for job in world.cluster.all("Job"):
+            if not job.get("status"):
+                controllers.finish_job(world.cluster, NAMESPACE, job["metadata"]["name"])
+    await world.reconcile(KEY)
+    revision = world.status(KEY)["candidate"]["revision"]
+    name = naming.deployment(NAME, revision)
+    controllers.roll(world.cluster, NAMESPACE, name, ready=0)
+    controllers.refuse_artifact(world.cluster, NAMESPACE, name)
+    await world.reconcile(KEY)
+    rejected = world.status(KEY)["rejected"]
+    assert rejected["reason"] == "ArtifactCorrupt"
+    damaged, jobs = world.cluster.at("Deployment", NAMESPACE, name), len(world.cluster.all("Job"))
+    record = world.cluster.at("ControllerRevision", NAMESPACE, name)
+    value = format_command(revision=revision, attempt=rejected["attempt"], step=None, token="t")
+    world.cluster.edit(
+        naming.KIND, *KEY, lambda live: live["metadata"].update(annotations={annotation(Verb.RETRY): value})
+    )
+    await world.run(KEY, seconds=150)
+    assert world.status(KEY)["stable"]["revision"] == revision
+    assert len(world.cluster.all("Job")) == jobs + 1
+    assert world.cluster.at("Deployment", NAMESPACE, name)["metadata"]["uid"] != damaged["metadata"]["uid"]
+    assert world.cluster.at("ControllerRevision", NAMESPACE, name) == record

@@ -14,6 +14,7 @@ from modelrelease.domain.context import Context, Wait, slot_ready
 from modelrelease.domain.evidence import JUDGED
 from modelrelease.domain.observed import GatewayFacts, Slot
 from modelrelease.domain.problem import Problem
+from modelrelease.domain.repair import DAMAGED, rebuilds
 from modelrelease.domain.status import Condition, Stage, VerdictValue
 
 
@@ -105,7 +106,8 @@ def _reconciling(context: Context) -> Said:
 def _stalled(context: Context, *, wait: Wait | None, overdue: bool) -> Said:
     rejected = context.status.rejected
     if rejected and context.status.candidate is None:
-        message = f"{rejected.message}. Change the spec, or run `modelrelease retry` to try the same again"
+        again = "build the artifact again" if rejected.reason in DAMAGED else "try the same again"
+        message = f"{rejected.message}. Change the spec, or run `modelrelease retry` to {again}"
         return Said(status=True, reason=rejected.reason, message=message)
     if overdue and wait:
         message = f"no progress within spec.rollout.progressDeadline; it holds, waiting for {wait.what}"
@@ -117,7 +119,8 @@ def _build_succeeded(context: Context) -> Said:
     status, target = context.status, context.target
     stable_is_target = status.stable is not None and status.stable.revision == target
     in_hand = status.candidate is not None and status.candidate.revision == target and status.candidate.artifact
-    if target in context.observed.records or stable_is_target or in_hand:
+    again = rebuilds(context) and not in_hand
+    if (target in context.observed.records and not again) or stable_is_target or in_hand:
         return Said(status=True, reason="Built", message="the artifact is known by its digest")
     if status.rejected and status.rejected.revision == target:
         return Said(status=False, reason=status.rejected.reason, message=status.rejected.message)

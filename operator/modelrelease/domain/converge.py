@@ -14,6 +14,7 @@ from modelrelease.domain.context import FULL, Context, ppm, slot_ready
 from modelrelease.domain.mirroring import mirror_target
 from modelrelease.domain.observed import FLOOR_PPM, PPM, JobState, Mirror, Record, RouteFacts, Slot
 from modelrelease.domain.plan import Remove, Want, WantDeployment, WantJob, WantRecord, WantRoute, WantSlot
+from modelrelease.domain.repair import rebuilds
 from modelrelease.domain.rollout import needed_capacity
 from modelrelease.domain.spec import Against
 from modelrelease.domain.stages import known_result
@@ -159,13 +160,16 @@ def _build(context: Context) -> Iterator[Want]:
     candidate, target = status.candidate, context.target
     ahead = candidate is not None and candidate.stage is Stage.BAKE and candidate.revision != target
     own = candidate is not None and candidate.stage in (Stage.BUILD, Stage.DEPLOY) and candidate.revision == target
-    if not (ahead or own) or target in observed.records:
+    again = rebuilds(context) and context.candidate.stage is Stage.BUILD
+    if not (ahead or own) or (target in observed.records and not again):
         return
     key = naming.artifact_key(context.spec)
     result = known_result(context)
     if result is None:
         attempt = candidate.attempt if own and candidate else 1
         yield WantJob(artifact_key=key, attempt=attempt, stable=_compared(context, ahead=ahead))
+        return
+    if target in observed.records:
         return
     number = 1 + max((record.number for record in observed.records.values()), default=0)
     yield WantRecord(
@@ -235,13 +239,10 @@ def _removals(context: Context) -> Iterator[Want]:
         if protocol not in observed.protocols:
             kind = naming.ROUTE_KINDS[protocol]
             yield Remove(kind=kind, name=release, uid=route.uid, resource_version=route.resource_version)
-    selected = {facts.revision for facts in observed.slots.values()}
-    for retired in status.retired:
-        facts = observed.deployments.get(retired.revision)
-        due = context.after(retired.at, context.spec.rollout.scale_down_delay) <= context.now
-        free = retired.revision not in selected and (status.stable is None or _traffic_settled(context))
-        if facts and due and free:
-            name = naming.deployment(release, retired.revision)
+    for revision in _unneeded(context):
+        facts = observed.deployments.get(revision)
+        if facts and (status.stable is None or _traffic_settled(context)):
+            name = naming.deployment(release, revision)
             yield Remove(kind="Deployment", name=name, uid=facts.uid, resource_version=facts.resource_version)
     if status.candidate and status.candidate.stage is Stage.RETREAT:
         return
@@ -252,6 +253,24 @@ def _removals(context: Context) -> Iterator[Want]:
     for record in _old_records(context):
         name = naming.deployment(release, record.revision)
         yield Remove(kind="ControllerRevision", name=name, uid=record.uid, resource_version=record.resource_version)
+
+
+def _unneeded(context: Context) -> Iterator[str]:
+    """The revisions whose pods no slot needs: retired ones in time, and at once those that their artifact keeps away.
+
+    The latter would tell of the old damage when the artifact is well again. Preview may still select them.
+    """
+    observed, status = context.observed, context.status
+    slots = observed.slots
+    selected = {facts.revision for facts in slots.values()}
+    for retired in status.retired:
+        due = context.after(retired.at, context.spec.rollout.scale_down_delay) <= context.now
+        if due and retired.revision not in selected:
+            yield retired.revision
+    if rebuilds(context) and context.candidate.stage is Stage.BUILD:
+        revision = context.candidate.revision
+        if not any(slot in slots and slots[slot].revision == revision for slot in (Slot.STABLE, Slot.CANDIDATE)):
+            yield revision
 
 
 def _traffic_settled(context: Context) -> bool:

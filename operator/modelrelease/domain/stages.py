@@ -13,9 +13,10 @@ from modelrelease.domain.context import FULL, RECHECK, SUSPENDED, Context, Wait
 from modelrelease.domain.contract import contract_change
 from modelrelease.domain.gates import failed_gate
 from modelrelease.domain.naming import artifact_key, gates_hash
-from modelrelease.domain.observed import BuildResult, GatewayFacts, JobFacts, JobState, Slot, Unknown
+from modelrelease.domain.observed import BuildResult, GatewayFacts, JobState, Slot, Unknown
 from modelrelease.domain.policy import SchemaChange
 from modelrelease.domain.problem import Problem
+from modelrelease.domain.repair import damaged, difference, find_job, rebuilds, recorded_result
 from modelrelease.domain.status import (
     Candidate,
     HistoryEntry,
@@ -59,21 +60,24 @@ def _gates_changed(context: Context, rejected: Rejected) -> bool:
 
 
 def _next_attempt(context: Context) -> int:
-    key = artifact_key(context.spec)
-    failed = [j.attempt for j in context.observed.jobs if j.artifact_key == key and j.state is JobState.FAILED]
+    key, again = artifact_key(context.spec), damaged(context.status, context.target)
+    jobs = [j for j in context.observed.jobs if j.artifact_key == key]
+    spent = [j.attempt for j in jobs if again or j.state is JobState.FAILED]
     earlier = [entry.attempt for entry in context.status.history if entry.revision == context.target]
-    return 1 + max([0, *failed, *earlier])
+    return 1 + max([0, *spent, *earlier])
 
 
 def known_result(context: Context) -> BuildResult | None:
-    """Return the build result of the spec's artifact, if any revision or Job already has it."""
+    """Return the build result of the spec's artifact, if any revision or Job already has it.
+
+    Of an artifact that has to be built again, only the candidate's own Job has one.
+    """
+    if rebuilds(context):
+        job = find_job(context)
+        return job.result if job else None
+    if (recorded := recorded_result(context)) is not None:
+        return recorded
     key = artifact_key(context.spec)
-    records = context.observed.records
-    if context.target in records:
-        return records[context.target].result
-    for record in records.values():
-        if record.artifact_key == key:
-            return record.result
     return next((j.result for j in context.observed.jobs if j.artifact_key == key and j.result is not None), None)
 
 
@@ -83,6 +87,9 @@ def build(context: Context) -> Status | Wait:
     result = known_result(context)
     if result is None:
         return _await_job(context)
+    other = difference(context, result)
+    if other:
+        return context.retreat(outcome=Outcome.FAILED, reason="ArtifactDiffers", message=other)
     stable = context.stable_record()
     reason = failed_gate(
         gates=context.spec.build.evaluation.gates,
@@ -97,23 +104,20 @@ def build(context: Context) -> Status | Wait:
         return context.retreat(outcome=Outcome.FAILED, reason="SchemaChanged", message=message)
     if context.spec.suspend:
         return SUSPENDED
+    if rebuilds(context) and candidate.revision in context.observed.deployments:
+        return Wait(reason="Retiring", what="the pods that could not start to go", who="the cluster")
     return context.with_candidate(replace(candidate.at(Stage.DEPLOY, context.now), artifact=result.artifact))
 
 
 def _await_job(context: Context) -> Status | Wait:
     job = find_job(context)
     if job is None or (job.state is JobState.ACTIVE and job.problem is None):
-        return Wait(reason="Building", what="the build Job to finish", who="the build Job")
+        again = "; it builds again what the store has lost or spoilt" if rebuilds(context) else ""
+        return Wait(reason="Building", what=f"the build Job to finish{again}", who="the build Job")
     if job.state is JobState.ACTIVE and job.problem and not job.problem.fatal:
         return blocked(job.problem)
     problem = job.problem or Problem(reason="BuildFailed", message="the build Job ended without an answer")
     return context.lose(problem)
-
-
-def find_job(context: Context) -> JobFacts | None:
-    """Return the candidate's build Job."""
-    key, attempt = artifact_key(context.spec), context.candidate.attempt
-    return next((j for j in context.observed.jobs if j.artifact_key == key and j.attempt == attempt), None)
 
 
 def blocked(problem: Problem) -> Wait:

@@ -12,7 +12,7 @@ from modelrelease.adapters.facts.objects import Object, condition, items, part, 
 from modelrelease.domain.problem import Problem
 
 # What the builder says of an artifact or a spec that no retry makes good. A missing key may still come.
-_FINAL = frozenset({"ArtifactCorrupt", "BadSpec", "SignatureMissing", "SignatureMismatch"})
+_FINAL = frozenset({"ArtifactCorrupt", "ArtifactMissing", "BadSpec", "SignatureMissing", "SignatureMismatch"})
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _REASON = re.compile(r"[A-Z][A-Za-z]{0,63}")  # what a condition may have as its reason
