@@ -28,8 +28,10 @@ from model_builder.errors import ArtifactCorrupt, BadSpec
 
 MANIFEST, CONTRACT, GOLDEN, REPOSITORY = "manifest.json", "contract.json", "golden.json", "repository"
 SIGNATURE, VOCABULARY = "model.sig", "vocabulary.json"
-#: What puts right a file that a store has lost. A release asks for the artifact that it knows, and builds none anew.
-CURE = "restore it, or put the same artifact there again (build or push)"
+#: What puts right a file that a store has lost or spoilt: a push of the same artifact reads what is there.
+CURE = (
+    "build it again (`modelrelease retry` of a release that failed for it does), push the same artifact, or restore it"
+)
 MODEL_VERSION = "1"
 _SEAL = "sealSha256"
 #: Part of the digest: two ways of hashing never give one name.
@@ -119,6 +121,15 @@ def unsealed(text: str, *, origin: str) -> dict[str, Any]:
     if not whole:
         raise ArtifactCorrupt(f"{MANIFEST} of {origin} was changed or damaged: {CURE}")
     return manifest
+
+
+def lists(manifest_text: str, *, files: tuple[FileEntry, ...]) -> bool:
+    """Whether a stored manifest is whole, byte by byte, and names just these files."""
+    try:
+        unsealed(manifest_text, origin="")
+        return set(parse_files(manifest_text, origin="")) == set(files)
+    except ArtifactCorrupt:
+        return False
 
 
 def verify_file(path: Path, *, entry: FileEntry, origin: str) -> None:

@@ -111,6 +111,19 @@ class Bucket:
             raise StorageError(f"{self.scheme}://{self.name}/{entry.key} was changed while it was read: try again")
         part.rename(to)
 
+    def holds(self, entry: Entry, path: Path) -> bool:
+        """Whether the object gives the bytes of a file: all of it is read."""
+        if entry.size != path.stat().st_size:
+            return False
+        with path.open("rb") as stream:
+            for start in range(0, entry.size, _BLOCK):
+                with translated(self.scheme, self.name):
+                    end = min(start + _BLOCK, entry.size)
+                    block = self.files.cat_file(self._path(entry.key), start=start, end=end)
+                if block != stream.read(_BLOCK):
+                    return False
+        return True
+
     def _path(self, key: str) -> str:
         return f"{self.name}/{key}"
 
@@ -131,14 +144,9 @@ class Bucket:
             )
 
 
-def same(entry: Entry, path: Path, *, unless_told: bool) -> bool:
-    """Whether an object holds the bytes of a file, by the checksum that the store keeps.
-
-    Where it keeps none, objects of the right size count as `unless_told` says.
-    """
-    if entry.size != path.stat().st_size:
-        return False
-    return unless_told if entry.md5 is None else entry.md5 in _md5s(path)
+def same(entry: Entry, path: Path) -> bool:
+    """Whether a store got the bytes of a file for an object, by the checksum that it keeps; no, where it keeps none."""
+    return entry.size == path.stat().st_size and entry.md5 is not None and entry.md5 in _md5s(path)
 
 
 def _md5s(path: Path) -> tuple[str, str]:

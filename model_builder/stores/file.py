@@ -46,12 +46,12 @@ class FileStore:
         own, kept = self.root / f".incomplete-{uuid.uuid4().hex}", self.root / f".incomplete-{final.name}"
         try:
             own.mkdir(parents=True)
-            there = final.exists()
-            if not _intact(final, digest=digest):
-                whole = _collect(artifact, kept=kept, own=own)
+            there, files = final.exists(), artifacts.scan(artifact)
+            if not _intact(final, files=files):
+                whole = _collect(artifact, files=files, kept=kept, own=own)
                 _tell(artifact, to=whole, own=own)
                 if there:
-                    whole = _taken_away(final, own=own, digest=digest) or whole
+                    whole = _taken_away(final, own=own, files=files) or whole
                 _put(whole, final)
             settle(artifact, stored=FileStore(final), tell=lambda: _tell(artifact, to=final, own=own))
         except OSError as error:
@@ -84,19 +84,21 @@ class FileStore:
             raise translate(error, root=self.root) from error
 
 
-def _intact(folder: Path, *, digest: str) -> bool:
-    if not (folder / artifacts.MANIFEST).is_file():
+def _intact(folder: Path, *, files: tuple[artifacts.FileEntry, ...]) -> bool:
+    """Whether a folder holds just these files and a manifest that is whole and names them: all of it is read."""
+    manifest = folder / artifacts.MANIFEST
+    if not manifest.is_file() or set(artifacts.scan(folder)) != set(files):
         return False
-    return artifacts.digest_of(artifacts.scan(folder)) == digest
+    return artifacts.lists(manifest.read_text(encoding="utf-8", errors="replace"), files=files)
 
 
-def _collect(artifact: Path, *, kept: Path, own: Path) -> Path:
+def _collect(artifact: Path, *, files: tuple[artifacts.FileEntry, ...], kept: Path, own: Path) -> Path:
     """All that the digest covers, in a folder of this push alone.
 
     Every file is first kept whole, under its hash, where the next push of this artifact finds it should this one be cut
     off. Of pushes at the same time one may take what another kept: that one copies once more.
     """
-    files, whole, part = artifacts.scan(artifact), own / "whole", own / "part"
+    whole, part = own / "whole", own / "part"
     with contextlib.suppress(FileExistsError):
         kept.mkdir()
     for file in files:
@@ -116,12 +118,12 @@ def _collect(artifact: Path, *, kept: Path, own: Path) -> Path:
     return whole
 
 
-def _taken_away(final: Path, *, own: Path, digest: str) -> Path | None:
+def _taken_away(final: Path, *, own: Path, files: tuple[artifacts.FileEntry, ...]) -> Path | None:
     """Take a damaged artifact away; what another push has put into its place by now is given back."""
     away = own / "away"
     with contextlib.suppress(FileNotFoundError):
         final.rename(away)
-    return away if _intact(away, digest=digest) else None
+    return away if _intact(away, files=files) else None
 
 
 def _tell(artifact: Path, *, to: Path, own: Path) -> None:

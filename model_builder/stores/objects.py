@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -34,26 +35,29 @@ class ObjectStore:
     def put(self, *, artifact: Path, digest: str) -> str:
         """Upload what is not there yet or is damaged, the manifest last.
 
-        An upload that was cut off left whole objects: those whose checksum is right are not sent again. Where a store
-        keeps no checksums, an artifact with a manifest is taken to be complete.
+        An upload that was cut off left whole objects: those whose checksum is right are not sent again. Of an artifact
+        with a manifest every object is read: the checksum that a store keeps is of what it once got, not of what it
+        gives now, and whoever stores an artifact again may do so because it can't be pulled.
         """
         folder = self._key(name_in_store(artifact, digest=digest, at=self._named))
         there = {entry.key: entry for entry in self.bucket.find(folder)}
         complete = f"{folder}/{artifacts.MANIFEST}" in there
-        for file in artifacts.scan(artifact):
+        files = artifacts.scan(artifact)
+        for file in files:
             key, path = f"{folder}/{file.path}", artifact / file.path
-            if key in there and same(there[key], path, unless_told=complete):
-                continue
-            self.bucket.upload(path, key=key)
+            kept = self.bucket.holds if complete else same
+            if key not in there or not kept(there[key], path):
+                self.bucket.upload(path, key=key)
 
         def tell() -> None:
             for name in (artifacts.SIGNATURE, artifacts.MANIFEST):
                 if (artifact / name).is_file():
                     self.bucket.upload(artifact / name, key=f"{folder}/{name}")
 
-        if not complete:
+        stored = ObjectStore(self.bucket, prefix=folder)
+        if not complete or not stored._lists(files):
             tell()
-        settle(artifact, stored=ObjectStore(self.bucket, prefix=folder), tell=tell)
+        settle(artifact, stored=stored, tell=tell)
         return f"{self.bucket.scheme}://{self.bucket.name}/{folder}"
 
     def _named(self, name: str) -> ObjectStore:
@@ -76,6 +80,12 @@ class ObjectStore:
             f"the bucket {self.bucket.name!r} has no object {self._key(path)!r}: check the URI",
             reason="ArtifactMissing",
         )
+
+    def _lists(self, files: tuple[artifacts.FileEntry, ...]) -> bool:
+        with tempfile.TemporaryDirectory() as scratch:
+            manifest = Path(scratch) / artifacts.MANIFEST
+            self.fetch(path=artifacts.MANIFEST, to=manifest)
+            return artifacts.lists(manifest.read_text(encoding="utf-8", errors="replace"), files=files)
 
     def _key(self, path: str) -> str:
         return "/".join(filter(None, (self.prefix, path)))

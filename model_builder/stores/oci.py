@@ -52,7 +52,11 @@ class OciStore:
             raise translate(error, root=self._root) from error
 
     def put(self, *, artifact: Path, digest: str) -> str:
-        """Upload the layers that are not there yet, then the manifest; an image with all its layers is left alone."""
+        """Upload the layers that are not there yet, then the manifest; an image with all its layers is left alone.
+
+        Raises:
+            ArtifactCorrupt: a registry gives other bytes for a blob that it says it has, which no upload replaces.
+        """
         if self.reference.name:
             raise BadSpec(
                 f"the store is {self.uri!r}; artifacts get a tag of their own, remove {self.reference.name!r}"
@@ -62,8 +66,10 @@ class OciStore:
             tag = name_in_store(artifact, digest=digest, at=self._named)
             stored = self._named(tag)
             uri = stored.uri
-            if self._is_whole(tag) and not supersedes(artifact, stored=stored):
-                return uri
+            if self._is_whole(tag):
+                stored._reread()
+                if not supersedes(artifact, stored=stored):
+                    return uri
             with tempfile.TemporaryDirectory() as scratch:
                 manifest = self._upload(artifact, scratch=Path(scratch))
             repository.tag(manifest, name=tag)
@@ -95,10 +101,11 @@ class OciStore:
             try:
                 self.reference.repository.download(layer["digest"], int(layer["size"]), to=blob)
             except ArtifactCorrupt as error:
-                # A registry that is asked for a blob that it has spoilt says that it is there: another push sends none.
+                # A registry says of a blob that it has spoilt that it is there, and takes no other upload of it.
                 raise ArtifactCorrupt(
                     f"{path} of {self.uri} was changed or damaged: its blob {layer['digest']} has other bytes than its "
-                    f"digest; delete that blob from the store, then {artifacts.CURE}"
+                    "digest, and a registry that has a blob takes no other; delete it from its storage, then "
+                    f"{artifacts.CURE}"
                 ) from error
             _extract(blob, path=path, to=to, uri=self.uri)
             blob.unlink()
@@ -113,6 +120,15 @@ class OciStore:
             return False
         blobs = [known["config"], *known["layers"]] if known else []
         return bool(blobs) and all(self.reference.repository.has(b["digest"], int(b["size"])) for b in blobs)
+
+    def _reread(self) -> None:
+        """Read every file of the image from a registry, which is asked for no more than a length elsewhere."""
+        manifest = self.reference.manifest()
+        if manifest is None or isinstance(self.reference.repository, Layout):
+            return  # a layout reads a blob to tell that it has it
+        with tempfile.TemporaryDirectory() as scratch:
+            for layer in manifest["layers"]:
+                self.fetch(path=str((layer.get("annotations") or {}).get(_PATH)), to=Path(scratch) / "file")
 
     @property
     def _root(self) -> Path:

@@ -1,6 +1,5 @@
 """Small made-up artifacts and files, for tests that need no training."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ def make_artifact(folder: Path) -> tuple[Path, str]:
     files = artifacts.scan(folder)
     digest = artifacts.digest_of(files)
     manifest = {"digest": digest, "files": [file.to_json() for file in files]}
-    (folder / artifacts.MANIFEST).write_text(json.dumps(manifest))
+    (folder / artifacts.MANIFEST).write_text(artifacts.seal(manifest))
     return folder, digest
 
 

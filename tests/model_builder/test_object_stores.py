@@ -127,6 +127,17 @@ def test_a_damaged_or_missing_object_of_a_stored_artifact_is_sent_again(bucket: 
     assert second in keys(bucket)
 
 
+def test_a_damaged_manifest_of_a_stored_artifact_is_sent_again(bucket: Bucket, tmp_path: Path) -> None:
+    folder, digest = make_artifact(tmp_path / "artifact")
+    store = open_store(uri(bucket))
+    store.put(artifact=folder, digest=digest)
+    (manifest,) = [key for key in keys(bucket) if key.endswith(artifacts.MANIFEST)]
+    content = bucket.files.cat_file(f"{bucket.name}/{manifest}")
+    put(bucket, manifest, content.replace(b"sha256:", b"sha257:"))
+    store.put(artifact=folder, digest=digest)
+    assert bucket.files.cat_file(f"{bucket.name}/{manifest}") == content
+
+
 def test_a_missing_file_of_an_artifact_is_named(bucket: Bucket, tmp_path: Path) -> None:
     folder, digest = make_artifact(tmp_path / "artifact")
     stored = open_store(uri(bucket)).put(artifact=folder, digest=digest)

@@ -237,6 +237,26 @@ def test_a_download_goes_on_where_the_connection_broke(
 
 
 @pytest.mark.real
+def test_a_blob_that_the_registry_spoilt_is_named_when_the_artifact_is_stored_again(tmp_path: Path) -> None:
+    """No upload replaces it, so that the build must not end as if all were well."""
+    folder, digest = make_artifact(tmp_path / "artifact")
+    with servers.registry(tmp_path) as host:
+        store = open_store(f"oci://{host}/spoilt")
+        uri = store.put(artifact=folder, digest=digest)
+        manifest = Reference.parse(uri, where="test").manifest()
+        assert manifest is not None
+        blob = manifest["layers"][0]["digest"]
+        (data,) = (tmp_path / "images").rglob(f"{blob[7:]}/data")
+        content = data.read_bytes()
+        data.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(ArtifactCorrupt, match=f"{blob} has other bytes .* delete it from its storage"):
+            store.put(artifact=folder, digest=digest)
+        data.unlink()
+        assert store.put(artifact=folder, digest=digest) == uri
+        assert data.read_bytes() == content
+
+
+@pytest.mark.real
 def test_an_upload_goes_on_where_the_registry_says_that_it_got_to(
     registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -206,6 +206,20 @@ def test_a_damaged_artifact_is_replaced_by_the_next_build(damage: str, stored: P
     assert list(stored.parent.iterdir()) == [stored]
 
 
+def test_one_flipped_byte_anywhere_is_put_right_by_the_next_build(
+    stored: Path, artifact: Artifact, tmp_path: Path, command: Command
+) -> None:
+    """Also in what the digest covers through another file, or not at all: the golden requests, the manifest."""
+    for name in [*(entry.path for entry in scan(stored)), MANIFEST]:
+        content = (stored / name).read_bytes()
+        middle = len(content) // 2
+        (stored / name).write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+        open_store(stored.parent.as_uri()).put(artifact=artifact.directory, digest=artifact.digest)
+        assert (stored / name).read_bytes() == content, name
+    assert pull(command, stored, artifact.digest, tmp_path / "models")[0] == 0
+    assert list(stored.parent.iterdir()) == [stored]
+
+
 def test_stored_files_can_be_read_by_another_user(stored: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)

@@ -13,6 +13,7 @@ from model_builder.artifact import folder_name
 from model_builder.errors import StorageError
 from model_builder.stores import open_store
 from tests.model_builder.conftest import Artifact, run_build, spec
+from tests.model_builder.servers import S3Server
 
 pytestmark = pytest.mark.real
 Command = Callable[..., tuple[int, dict[str, Any]]]
@@ -63,6 +64,24 @@ def test_a_changed_object_is_refused_by_name(bucket: str, artifact: Artifact, tm
     assert (code, last["error"]["reason"]) == (4, "ArtifactCorrupt")
     assert "repository/digits/1/model.onnx" in last["error"]["message"]
     assert not (tmp_path / "digits").exists()
+
+
+def test_a_byte_that_flipped_on_the_server_s_disk_is_put_right_by_the_next_build(
+    bucket: str, artifact: Artifact, tmp_path: Path, command: Command, s3_server: S3Server
+) -> None:
+    """The server goes on giving the checksum of what it once got: only reading finds it."""
+    store = open_store(f"s3://{bucket}")
+    uri = store.put(artifact=artifact.directory, digest=artifact.digest)
+    for name in ("repository/digits/1/model.onnx", "golden.json"):
+        path = s3_server.buckets / bucket / folder_name(artifact.digest) / name
+        content = path.read_bytes()
+        with path.open("r+b") as file:  # in place: what the server knows of it lies beside the bytes
+            file.seek(len(content) // 2)
+            file.write(bytes([content[len(content) // 2] ^ 1]))
+        asked = ("pull", "--uri", uri, "--digest", artifact.digest, "--model", "digits", "--to", tmp_path)
+        assert command(*asked)[1]["error"]["reason"] == "ArtifactCorrupt"
+        assert store.put(artifact=artifact.directory, digest=artifact.digest) == uri
+        assert command(*asked)[0] == 0
 
 
 def test_a_source_is_read_from_a_bucket(bucket: str, tmp_path: Path) -> None:
