@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from modelrelease.domain import naming
 from modelrelease.domain.commands import Verb
-from modelrelease.domain.observed import JobState
+from modelrelease.domain.observed import JobState, Slot
+from modelrelease.domain.plan import Remove
 from modelrelease.domain.problem import Problem
 from modelrelease.domain.repair import DAMAGED, damaged
 from modelrelease.domain.status import HistoryEntry, Outcome, Stage, Status
@@ -92,6 +93,33 @@ def test_an_artifact_that_is_spoilt_again_is_built_again() -> None:
     world.settle()
     assert world.status.stable and world.status.stable.revision == rev("2")
     assert builds(world) == [1, 2, 3]
+
+
+def test_an_earlier_build_does_not_count_for_a_rebuild_after_the_status_was_lost() -> None:
+    world = spoilt()
+    order(world, Verb.RETRY, "first")
+    until(world, lambda status: status.candidate and status.candidate.stage is Stage.DEPLOY)
+    world.damaged.add(KEY)
+    world.pods.pop(rev("2"), None)
+    world.status_json = {}
+    until(world, lambda status: status.rejected)
+    assert world.status.rejected and world.status.rejected.attempt == 1
+    order(world, Verb.RETRY, "second")
+    world.settle()
+    assert world.status.stable and world.status.stable.revision == rev("2")
+    assert builds(world) == [1, 2, 3]
+
+
+def test_pods_that_a_slot_of_the_route_selects_are_not_taken_away() -> None:
+    """Somebody pointed the candidate's slot at them: it is put back before they go."""
+    world = spoilt()
+    order(world, Verb.RETRY)
+    world.drifted = True
+    world.slots[Slot.CANDIDATE] = replace(world.slots[Slot.CANDIDATE], revision=rev("2"))
+    wants = world.reconcile().wants
+    assert not any(isinstance(want, Remove) and want.kind == "Deployment" for want in wants)
+    world.settle()
+    assert world.status.stable and world.status.stable.revision == rev("2")
 
 
 def test_a_rebuild_that_fails_is_tried_again_by_the_next_retry() -> None:

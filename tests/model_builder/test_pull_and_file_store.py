@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from model_builder.artifact import CONTRACT, MANIFEST, digest_of, folder_name, parse_files, scan
+from model_builder.artifact import CONTRACT, MANIFEST, digest_of, folder_name, lists, parse_files, scan
 from model_builder.errors import ArtifactCorrupt, BadSpec, StorageError
 from model_builder.stores import open_store
-from tests.model_builder.conftest import PYTHON, Artifact
+from tests.model_builder.conftest import PYTHON, TRAIN, Artifact, run_build, spec
+from tests.model_builder.samples import make_artifact
 
 Command = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -218,6 +219,26 @@ def test_one_flipped_byte_anywhere_is_put_right_by_the_next_build(
         assert (stored / name).read_bytes() == content, name
     assert pull(command, stored, artifact.digest, tmp_path / "models")[0] == 0
     assert list(stored.parent.iterdir()) == [stored]
+
+
+def test_a_whole_manifest_of_other_files_is_not_that_of_an_artifact(tmp_path: Path) -> None:
+    folder, _ = make_artifact(tmp_path / "one")
+    text, files = (folder / MANIFEST).read_text(), scan(folder)
+    assert lists(text, files=files)
+    assert not lists(text, files=files[1:])
+    assert not lists(text.replace("sha256:", "sha257:"), files=files)
+
+
+@pytest.mark.deep
+def test_a_build_that_comes_from_the_cache_is_put_into_the_store_all_the_same(tmp_path: Path, command: Command) -> None:
+    store, cache, raw = tmp_path / "store", tmp_path / "cache", spec(TRAIN)
+    first = run_build(raw, out=tmp_path / "first", store=store.as_uri(), cache=cache)
+    (folder,) = store.iterdir()
+    model = folder / "repository/digits/1/model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"?")
+    again = run_build(raw, out=tmp_path / "again", store=store.as_uri(), cache=cache)
+    assert (again["digest"], again["uri"]) == (first["digest"], first["uri"])
+    assert pull(command, folder, first["digest"], tmp_path / "models")[0] == 0
 
 
 def test_stored_files_can_be_read_by_another_user(stored: Path) -> None:
