@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from model_builder import commands, ranks, result, together
+from model_builder import authorities, commands, ranks, result, together
 from model_builder.commands import build
 from model_builder.errors import BadSpec, BuildError
 from model_builder.trouble import translated
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.command == "build":
                 options.group = group = ranks.join()
                 ways_out.callback(ranks.leave, group)
+            ways_out.enter_context(authorities.joined())
             if not group.first:
                 return build.assist(options)
             with translated(Path.cwd()):

@@ -5,7 +5,7 @@ BuildError
   GateFailed         3  the model was built but is not good enough (a gate, an always-on check, a diverged training)
   BadData            4  data or source weights can't be used
   ArtifactCorrupt    4  what the store holds is not what its digest says
-  StorageError       5  a store can't be reached, refuses, lacks the artifact, or a disk is full
+  StorageError       5  a store can't be reached, trusted or used, lacks the artifact, or a disk is full
   OutOfMemory        6  the process noticed it itself (137 is the kernel's)
   Untrusted          7  an artifact has no signature, or not one that the key at hand vouches for; or there is no key
 
@@ -63,7 +63,7 @@ class StorageError(BuildError):
 
     @property
     def reason(self) -> str:
-        """StoreUnreachable, StoreDenied, ArtifactMissing or DiskFull."""
+        """StoreUnreachable, StoreDenied, ArtifactMissing, DiskFull, CertificateUntrusted or CaBundleMissing."""
         return self._reason
 
 

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from model_builder import authorities
 from model_builder.errors import BadData, BadSpec, StorageError
 
 _URI = re.compile(
@@ -79,7 +80,7 @@ def fetch(uri: str, *, to: Path, limit: int) -> Path:
             reason="StoreDenied" if denied else "StoreUnreachable",
         ) from error
     except (OSError, HTTPError) as error:
-        raise StorageError(
+        raise authorities.refused(error, place="the hub") or StorageError(
             f"the hub can't be used ({' '.join(str(error).split())[:200]}): check HF_ENDPOINT and the network"
         ) from error
     return to / path if path else to

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from model_builder import authorities
 from model_builder.errors import BadSpec, StorageError
 
 
@@ -120,10 +121,16 @@ _DENIED = (
 
 
 def _sentence(error: Exception, *, scheme: str, bucket: str) -> StorageError:
+    where = (_s3_endpoint() or "Amazon S3") if scheme == "s3" else scheme
+    if untrusted := authorities.refused(error, place=f"the store of the bucket {bucket!r} at {where}"):
+        return untrusted
     # The text and the type are what the clients agree on: each has classes of its own for the same few troubles.
     chain = [error, *([error.__cause__] if error.__cause__ else [])]
     text = " ".join(f"{type(each).__name__} {each}" for each in chain)
     detail = " ".join(str(error).split())[:300]
+    if isinstance(error, TimeoutError) and not detail:
+        # gcsfs goes on trying after a refused certificate, and never comes to tell of it.
+        detail = "it did not answer in time, or its certificate is not trusted: build.caBundle adds an authority"
     client = CLIENTS[scheme]
     if any(word in text for word in _MISSING):
         return StorageError(f"there is no bucket {bucket!r}: create it or correct the URI", reason="ArtifactMissing")
@@ -138,7 +145,6 @@ def _sentence(error: Exception, *, scheme: str, bucket: str) -> StorageError:
             f"the store refuses access to the bucket {bucket!r} ({detail}): check its policy and the credentials",
             reason="StoreDenied",
         )
-    where = (_s3_endpoint() or "Amazon S3") if scheme == "s3" else scheme
     return StorageError(
         f"the bucket {bucket!r} at {where} can't be used ({detail}): check {client.address} and the network"
     )

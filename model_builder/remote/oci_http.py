@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from model_builder import authorities
 from model_builder.errors import StorageError
 
 _SECONDS = 60
@@ -81,6 +82,8 @@ class Client:
 
     def unreachable(self, error: Exception) -> StorageError:
         """The sentence for a registry that does not answer, or stops to."""
+        if untrusted := authorities.refused(error, place=f"the registry {self.host}"):
+            return untrusted
         detail = " ".join(str(error).split())[:200]
         return StorageError(f"the registry {self.host} can't be used ({detail}): check the host and the network")
 

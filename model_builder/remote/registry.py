@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from model_builder import authorities
 from model_builder.errors import BadData, BadSpec, StorageError
 
 _URI = re.compile(r"mlflow://(?P<name>[^/@?#]+)/(?P<version>\d+)(?P<path>(/[^/?#]+)*)")
@@ -71,6 +72,8 @@ def _size(listed: Callable[..., Any], model: str, *, path: str) -> int:
 
 
 def _sentence(error: Exception, *, uri: str) -> StorageError:
+    if untrusted := authorities.refused(error, place="the MLflow registry"):
+        return untrusted
     detail = " ".join(str(error).split())[:200]
     code = str(getattr(error, "error_code", ""))
     if code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND") or "404" in detail or "No such artifact" in detail:

@@ -28,10 +28,10 @@ class Authority:
         )
         return cls(folder)
 
-    def sign(self, name: str) -> None:
-        """Make a certificate for 127.0.0.1, fit for a server and for a client."""
+    def sign(self, name: str, *, address: str = "127.0.0.1") -> None:
+        """Make a certificate for an address, fit for a server and for a client."""
         signer = ("-CA", str(self.folder / "ca.crt"), "-CAkey", str(self.folder / "ca.key"))
-        names = ("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE")
+        names = ("-addext", f"subjectAltName=IP:{address}", "-addext", "basicConstraints=critical,CA:FALSE")
         _openssl("req", "-x509", *signer, *_key(self.folder / name), "-subj", f"/CN={name}", *names)
 
     def server(self, *, clients: bool) -> ssl.SSLContext:

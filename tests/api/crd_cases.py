@@ -13,6 +13,7 @@ GATES = "spec.build.evaluation.gates"
 STORE = "spec.build.artifactStore"
 SOURCE = "spec.model.source"
 SIGNING, VERIFICATION = "spec.build.signing", "spec.serving.verification"
+CA_BUNDLE = "spec.build.caBundle"
 SOURCES = (
     "gs://bucket/net.onnx",
     "az://container/folder/",
@@ -125,6 +126,7 @@ ACCEPTED = [
         for n, uri in enumerate(STORES)
     ),
     Case("signed", {SIGNING: {"secretRef": {"name": "k"}}, VERIFICATION: {"configMapRef": {"name": "k"}}}),
+    Case("own-authorities", {CA_BUNDLE: {"configMapRef": {"name": "authorities"}}}),
     Case("grpc-only", {f"{GATEWAY}.http": ABSENT, f"{GATEWAY}.grpc": {"hostnames": ["a.example.com"]}}),
     Case("both-protocols", {f"{GATEWAY}.grpc": {"hostnames": ["digits-grpc.example.com"]}}),
     Case("wildcard-hostname", {f"{GATEWAY}.http.hostnames": ["*.models.example.com"]}),
@@ -205,6 +207,7 @@ REFUSED = [
     ),
     Case("signing-without-secret", {SIGNING: {}}, "spec.build.signing.secretRef: Required value"),
     Case("verification-without-key", {VERIFICATION: {}}, "spec.serving.verification.configMapRef: Required value"),
+    Case("authorities-of-nowhere", {CA_BUNDLE: {}}, "spec.build.caBundle.configMapRef: Required value"),
     Case("store-climbs", {f"{STORE}.uri": "pvc://claim/../other"}, "leaves its own directory"),
     Case("store-secret-for-claim", {f"{STORE}.secretRef": {"name": "s"}}, "which takes no credentials: remove it"),
     Case("deadline-too-short", {"spec.build.activeDeadlineSeconds": 1}, "greater than or equal to 10"),

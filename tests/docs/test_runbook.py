@@ -13,7 +13,7 @@ SOURCES = "\n".join(path.read_text() for path in (ROOT / "operator" / "modelrele
 
 # Written without `reason=` before them.
 _OTHERS = {"InvalidSpec", "InvalidStatus", "PodFailed", "AnalysisFailed", "BudgetExceeded", "GoldenCompareUnfit"}
-_STORE = {"StoreUnreachable", "StoreDenied", "ArtifactMissing", "DiskFull"}
+_STORE = {"StoreUnreachable", "StoreDenied", "ArtifactMissing", "DiskFull", "CertificateUntrusted", "CaBundleMissing"}
 _TRUST = {"SignatureMissing", "SignatureMismatch", "KeyMissing"}
 
 

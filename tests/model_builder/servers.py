@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -52,8 +53,10 @@ def wait_for(url: str, *, process: subprocess.Popen[bytes], log: Path, seconds: 
         except urllib.error.HTTPError as error:
             error.close()
             return  # any answer means that it listens
-        except OSError:
-            pass  # not yet, or not within two seconds
+        except OSError as error:
+            if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+                return  # it listens, with a certificate that only its test trusts
+            # not yet, or not within two seconds
         if process.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"{url} does not answer:\n{log.read_text()[-4000:]}")
         time.sleep(0.05)
@@ -184,18 +187,21 @@ def install_go(name: str, *, package: str) -> Path:
 
 
 @contextlib.contextmanager
-def s3(folder: Path) -> Iterator[S3Server]:
+def s3(folder: Path, *, certificate: tuple[Path, Path] | None = None) -> Iterator[S3Server]:
+    """The versitygw server; with a certificate and its key it speaks https."""
     binary = install_go("versitygw", package="github.com/versity/versitygw/cmd/versitygw")
     log = folder / "versitygw.log"
     buckets = folder / "buckets"
     buckets.mkdir()
     (port,) = free_ports(1)
     secret = {"ROOT_ACCESS_KEY": "tester", "ROOT_SECRET_KEY": "tester-secret"}
-    command = [str(binary), "--port", f"127.0.0.1:{port}", "--quiet", "posix", str(buckets)]
+    tls = ["--cert", str(certificate[0]), "--key", str(certificate[1])] if certificate else []
+    url = f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
+    command = [str(binary), "--port", f"127.0.0.1:{port}", *tls, "--quiet", "posix", str(buckets)]
     with running(command, environment=secret, log=log) as process:
-        wait_for(f"http://127.0.0.1:{port}/", process=process, log=log)
+        wait_for(f"{url}/", process=process, log=log)
         environment = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ENDPOINT_URL": url,
             "AWS_ACCESS_KEY_ID": "tester",
             "AWS_SECRET_ACCESS_KEY": "tester-secret",
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -251,15 +257,21 @@ def azure(folder: Path) -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def registry(folder: Path, *, users: str = "") -> Iterator[str]:
-    """The `distribution` registry; gives its host and port. With `users` (htpasswd lines) it asks for passwords."""
+def registry(
+    folder: Path, *, users: str = "", address: str = "127.0.0.1", certificate: tuple[Path, Path] | None = None
+) -> Iterator[str]:
+    """The `distribution` registry; gives its host and port.
+
+    With `users` (htpasswd lines) it asks for passwords; with a certificate and its key it speaks https.
+    """
     binary = install_go("registry", package="github.com/distribution/distribution/v3/cmd/registry")
     (port,) = free_ports(1)
+    tls = f", tls: {{certificate: '{certificate[0]}', key: '{certificate[1]}'}}" if certificate else ""
     lines = [
         "version: 0.1",
         "log: {accesslog: {disabled: true}}",
         f"storage: {{filesystem: {{rootdirectory: {folder / 'images'}}}, delete: {{enabled: true}}}}",
-        f"http: {{addr: '127.0.0.1:{port}'}}",
+        f"http: {{addr: '{address}:{port}'{tls}}}",
     ]
     if users:
         (folder / "users").write_text(users)
@@ -267,8 +279,8 @@ def registry(folder: Path, *, users: str = "") -> Iterator[str]:
     (folder / "registry.yml").write_text("\n".join(lines))
     log = folder / "registry.log"
     with running([str(binary), "serve", str(folder / "registry.yml")], environment={}, log=log) as process:
-        wait_for(f"http://127.0.0.1:{port}/v2/", process=process, log=log)
-        yield f"127.0.0.1:{port}"
+        wait_for(f"{'https' if certificate else 'http'}://{address}:{port}/v2/", process=process, log=log)
+        yield f"{address}:{port}"
 
 
 def install_mlflow() -> Path:

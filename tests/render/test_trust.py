@@ -4,11 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from modelrelease import render
 from modelrelease.domain import naming
 from modelrelease.domain.data import Data, Format
 from modelrelease.domain.refs import ConfigMapRef, SecretRef
-from modelrelease.domain.spec import ArtifactStore, Signing, Source, Spec, Verification
+from modelrelease.domain.spec import ArtifactStore, CaBundle, Signing, Source, Spec, Verification
 
+from model_builder import authorities
 from tests.render import samples
 
 PRIVATE = {"name": "signing", "mountPath": "/signing", "readOnly": True}
@@ -68,6 +70,54 @@ def test_the_pull_verifies_with_the_key_of_the_config_map() -> None:
 def test_the_private_key_reaches_no_serving_pod_and_the_public_one_no_build() -> None:
     assert "sign" not in str(samples.template(replace(trusted(), serving=samples.SPEC.serving)))
     assert "verification" not in str(samples.job(trusted()))
+
+
+def with_authorities(spec: Spec) -> Spec:
+    bundle = CaBundle(config_map_ref=ConfigMapRef(name="company"))
+    return replace(spec, build=replace(spec.build, ca_bundle=bundle))
+
+
+def in_registry(spec: Spec = samples.SPEC) -> Spec:
+    return replace(spec, build=replace(spec.build, artifact_store=ArtifactStore(uri="oci://registry.example/team/r")))
+
+
+def template_of(spec: Spec, *, artifact: str) -> dict[str, Any]:
+    """The pod template of an artifact that lies there."""
+    result = replace(samples.RESULT, artifact=replace(samples.RESULT.artifact, uri=artifact))
+    return render.pod_template(
+        meta=samples.META, spec=spec, revision=samples.REVISION, result=result, config=samples.CONFIG
+    )
+
+
+def test_build_and_pull_get_the_certificate_authorities_as_one_file() -> None:
+    spec = with_authorities(in_registry())
+    built = samples.job(spec)["spec"]["template"]["spec"]
+    served = template_of(spec, artifact="oci://registry.example/team/r:sha256-ab")["spec"]
+    for pod, container in ((built, built["containers"][0]), (served, served["initContainers"][0])):
+        (mount,) = [each for each in container["volumeMounts"] if each["name"] == "authorities"]
+        assert mount == {"name": "authorities", "mountPath": "/authorities", "readOnly": True}
+        assert {"name": authorities.VARIABLE, "value": "/authorities/ca.crt"} in container["env"]
+        assert {"name": "HOME", "value": "/tmp"} in container["env"]
+        assert volume(pod, "authorities")["configMap"] == {
+            "name": "company",
+            "items": [{"key": "ca.crt", "path": "ca.crt"}],
+            "optional": True,
+        }
+    assert "authorities" not in str(served["containers"])
+
+
+def test_a_pod_that_reads_a_claim_does_without_certificate_authorities() -> None:
+    spec = with_authorities(in_registry())
+    assert "authorities" not in str(template_of(spec, artifact="pvc://models/sha256-ab"))
+    assert samples.template(with_authorities(samples.SPEC)) == samples.template()
+    assert "authorities" in str(samples.job(with_authorities(samples.SPEC)))  # its source may be elsewhere
+
+
+def test_certificate_authorities_start_no_release_and_reach_nobody_who_names_none() -> None:
+    spec = with_authorities(samples.SPEC)
+    assert naming.artifact_key(spec) == naming.artifact_key(samples.SPEC)
+    assert naming.revision(spec) == naming.revision(samples.SPEC)
+    assert "authorities" not in str([samples.job(in_registry()), samples.template(in_registry())])
 
 
 def test_who_wants_no_signatures_gets_the_same_pods_and_names_as_before() -> None:

@@ -153,7 +153,14 @@ class Signing:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """The ConfigMap with the key (`public-key.pem`) of whoever may sign what is served."""
+    """The ConfigMap with the public keys (`public-key.pem`, one or several) of whoever may sign what is served."""
+
+    config_map_ref: ConfigMapRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaBundle:
+    """The ConfigMap with the certificate authorities (`ca.crt`) of source, data and store, beside the public ones."""
 
     config_map_ref: ConfigMapRef
 
@@ -180,6 +187,7 @@ class Build(Placement):
     audit: tuple[Audit, ...] = ()
     export: Export | None = None
     signing: Signing | None = None
+    ca_bundle: CaBundle | None = None
     backoff_limit: int = 2
     active_deadline_seconds: int = 3600
 

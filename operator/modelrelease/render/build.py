@@ -68,6 +68,7 @@ def _access(spec: Spec) -> tuple[Manifest, list[Manifest]]:
     access, volumes = common.store_access(
         spec.build.artifact_store,
         read_only=False,
+        bundle=spec.build.ca_bundle,
         others=(spec.model.source.secret_ref, spec.build.evaluation.data.secret_ref),
     )
     if spec.build.signing:
@@ -102,16 +103,16 @@ def _builder(*, spec: Spec, access: Manifest, stable: Artifact | None) -> Manife
             *([f"--private-key={common.SIGNING}/{common.PRIVATE_KEY}"] if spec.build.signing else []),
             f"--termination-log={common.TERMINATION_LOG}",
         ],
+        **access,
         "env": [
             {"name": BUILD_SPEC, "value": common.literal(_build_spec(spec))},
             *_stable(spec, stable),
-            common.home(),
+            *access["env"],
         ],
         "terminationMessagePath": common.TERMINATION_LOG,
         "terminationMessagePolicy": "File",
         "securityContext": common.container_security(),
         **common.resources(spec.build),
-        **access,
         "volumeMounts": [
             common.scratch(name="tmp", path=common.TMP),
             common.scratch(name="scratch", path="/scratch"),

@@ -9,14 +9,16 @@ from urllib.parse import urlsplit
 from modelrelease.domain import naming
 from modelrelease.domain.observed import Meta
 from modelrelease.domain.refs import SecretRef
-from modelrelease.domain.spec import ArtifactStore, Placement, Signing, Verification
+from modelrelease.domain.spec import ArtifactStore, CaBundle, Placement, Signing, Verification
 
 Manifest = dict[str, Any]
 
 USER = 65532
 ARTIFACTS = "/artifacts"
-SIGNING, VERIFICATION = "/signing", "/verification"
-PRIVATE_KEY, PUBLIC_KEY = "private-key.pem", "public-key.pem"
+SIGNING, VERIFICATION, AUTHORITIES = "/signing", "/verification", "/authorities"
+PRIVATE_KEY, PUBLIC_KEY, CA_CERTIFICATES = "private-key.pem", "public-key.pem", "ca.crt"
+# A variable and not an argument: it is for every command of the builder, and for all of its processes.
+CA_BUNDLE = "MODEL_CA_BUNDLE"
 TMP = "/tmp"  # noqa: S108 - a volume of the pod, nobody else writes there
 TERMINATION_LOG = "/dev/termination-log"
 LABEL_VERSION = "app.kubernetes.io/version"
@@ -127,19 +129,24 @@ def store_uri(store: ArtifactStore) -> str:
 
 
 def store_access(
-    store: ArtifactStore, *, read_only: bool, others: Sequence[SecretRef | None] = ()
+    store: ArtifactStore, *, read_only: bool, bundle: CaBundle | None, others: Sequence[SecretRef | None] = ()
 ) -> tuple[Manifest, list[Manifest]]:
-    """Return what a container and its pod need to reach a store: (container fields, mounts included; volumes).
+    """Return what a container and its pod need to reach a store: (fields with `env` and mounts; volumes).
 
-    `others` hold the credentials of other places that the container reads; where several name a variable, the last
-    one's counts, and the store's before all.
+    `bundle` has the authorities that are trusted beside the system's. `others` hold the credentials of other places
+    that the container reads; where several name a variable, the last one's counts, and the store's before all.
     """
-    fields: Manifest = {"volumeMounts": []}
+    fields: Manifest = {"env": [home()], "volumeMounts": []}
     volumes: list[Manifest] = []
     if name := claim(store):
         mount: Manifest = {"name": "artifacts", "mountPath": ARTIFACTS}
         fields["volumeMounts"].append({**mount, "readOnly": True} if read_only else mount)
         volumes.append({"name": "artifacts", "persistentVolumeClaim": {"claimName": name}})
+    if bundle:
+        mount, volume = _file(AUTHORITIES, file=CA_CERTIFICATES, configMap={"name": bundle.config_map_ref.name})
+        fields["env"].append({"name": CA_BUNDLE, "value": f"{AUTHORITIES}/{CA_CERTIFICATES}"})
+        fields["volumeMounts"].append(mount)
+        volumes.append(volume)
     secrets = [secret.name for secret in (store.secret_ref, *reversed(others)) if secret]
     if secrets:
         # Of several, Kubernetes takes the last one's value; one that is named twice stands where it counts most.
@@ -149,18 +156,18 @@ def store_access(
 
 def private_key(signing: Signing) -> tuple[Manifest, Manifest]:
     """Return mount and volume of the key that signs."""
-    return _key(SIGNING, file=PRIVATE_KEY, secret={"secretName": signing.secret_ref.name, "defaultMode": 0o440})
+    return _file(SIGNING, file=PRIVATE_KEY, secret={"secretName": signing.secret_ref.name, "defaultMode": 0o440})
 
 
 def public_key(verification: Verification) -> tuple[Manifest, Manifest]:
     """Return mount and volume of the key that verifies."""
-    return _key(VERIFICATION, file=PUBLIC_KEY, configMap={"name": verification.config_map_ref.name})
+    return _file(VERIFICATION, file=PUBLIC_KEY, configMap={"name": verification.config_map_ref.name})
 
 
-def _key(path: str, *, file: str, **source: Manifest) -> tuple[Manifest, Manifest]:
-    """Return mount and volume of one key.
+def _file(path: str, *, file: str, **source: Manifest) -> tuple[Manifest, Manifest]:
+    """Return mount and volume of one file.
 
-    Optional, since a pod whose volume is missing says nothing of it: the program that needs the key does, and fails.
+    Optional, since a pod whose volume is missing says nothing of it: the program that needs the file does, and fails.
     """
     name = path.strip("/")
     ((kind, fields),) = source.items()

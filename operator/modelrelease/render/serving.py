@@ -37,7 +37,8 @@ def pod_template(*, meta: Meta, spec: Spec, revision: str, result: BuildResult, 
     triton = spec.serving.triton
     # Where the artifact is, not where the spec would put the next one: the store may have been changed since.
     store = replace(spec.build.artifact_store, uri=result.artifact.uri)
-    access, volumes = common.store_access(store, read_only=True)
+    bundle = None if common.claim(store) else spec.build.ca_bundle
+    access, volumes = common.store_access(store, read_only=True, bundle=bundle)
     if spec.serving.verification:
         mount, volume = common.public_key(spec.serving.verification)
         access["volumeMounts"].append(mount)
@@ -96,7 +97,6 @@ def _pull(*, spec: Spec, revision: str, result: BuildResult, config: RenderConfi
         "image": config.puller_image,
         "command": ["python", "-m", "model_builder", "pull"],
         "args": [f"--{key}={common.literal(value)}" for key, value in arguments.items()],
-        "env": [common.home()],
         "terminationMessagePath": common.TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {
