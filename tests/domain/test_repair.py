@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from modelrelease.domain import naming
 from modelrelease.domain.commands import Verb
-from modelrelease.domain.observed import JobState, Slot
+from modelrelease.domain.observed import JobState, Slot, SlotFacts
 from modelrelease.domain.plan import Remove
 from modelrelease.domain.problem import Problem
 from modelrelease.domain.repair import DAMAGED, damaged
@@ -120,6 +120,19 @@ def test_pods_that_a_slot_of_the_route_selects_are_not_taken_away() -> None:
     assert not any(isinstance(want, Remove) and want.kind == "Deployment" for want in wants)
     world.settle()
     assert world.status.stable and world.status.stable.revision == rev("2")
+
+
+def test_pods_that_may_serve_stay_where_nobody_knows_what_is_stable() -> None:
+    """The status and the record were lost, and the stable slot leads to these pods."""
+    world = spoilt(stable=False)
+    del world.records[rev("2")]
+    world.slots[Slot.STABLE] = SlotFacts(revision=rev("2"), resource_version="1", ready={rev("2"): 1})
+    order(world, Verb.RETRY)
+    for _ in range(4):
+        wants = world.reconcile().wants
+        assert not any(isinstance(want, Remove) and want.kind == "Deployment" for want in wants)
+        world.finish_jobs()
+    assert world.status.candidate is None or world.status.candidate.stage is not Stage.BUILD
 
 
 def test_a_rebuild_that_fails_is_tried_again_by_the_next_retry() -> None:

@@ -14,7 +14,7 @@ from modelrelease.domain.context import FULL, Context, ppm, slot_ready
 from modelrelease.domain.mirroring import mirror_target
 from modelrelease.domain.observed import FLOOR_PPM, PPM, JobState, Mirror, Record, RouteFacts, Slot
 from modelrelease.domain.plan import Remove, Want, WantDeployment, WantJob, WantRecord, WantRoute, WantSlot
-from modelrelease.domain.repair import rebuilds
+from modelrelease.domain.repair import leftover, rebuilds
 from modelrelease.domain.rollout import needed_capacity
 from modelrelease.domain.spec import Against
 from modelrelease.domain.stages import known_result
@@ -258,19 +258,16 @@ def _removals(context: Context) -> Iterator[Want]:
 def _unneeded(context: Context) -> Iterator[str]:
     """The revisions whose pods no slot needs: retired ones in time, and at once those that their artifact keeps away.
 
-    The latter would tell of the old damage when the artifact is well again. Preview may still select them.
+    Preview may still select the latter.
     """
     observed, status = context.observed, context.status
-    slots = observed.slots
-    selected = {facts.revision for facts in slots.values()}
+    selected = {facts.revision for facts in observed.slots.values()}
     for retired in status.retired:
         due = context.after(retired.at, context.spec.rollout.scale_down_delay) <= context.now
         if due and retired.revision not in selected:
             yield retired.revision
-    if rebuilds(context) and context.candidate.stage is Stage.BUILD:
-        revision = context.candidate.revision
-        if not any(slot in slots and slots[slot].revision == revision for slot in (Slot.STABLE, Slot.CANDIDATE)):
-            yield revision
+    if leftover(context):
+        yield context.candidate.revision
 
 
 def _traffic_settled(context: Context) -> bool:

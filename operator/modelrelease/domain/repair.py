@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from modelrelease.domain import naming
 from modelrelease.domain.context import Context
-from modelrelease.domain.observed import BuildResult, JobFacts
+from modelrelease.domain.observed import BuildResult, JobFacts, Slot
 from modelrelease.domain.status import HistoryEntry, Outcome, Stage, Status
 
 #: What a try ends with where the stored artifact is not what its digest says, or is gone.
@@ -41,6 +41,18 @@ def rebuilds(context: Context) -> bool:
     own = candidate is not None and candidate.revision == context.target
     building = candidate is not None and candidate.stage in (Stage.BUILD, Stage.DEPLOY)
     return own and building and damaged(context.status, context.target)
+
+
+def leftover(context: Context) -> bool:
+    """Tell whether pods of before the rebuild have to go first: they would tell of the old damage.
+
+    Where a status was lost and stable is not known, a slot of the route may lead to some that serve: those stay.
+    """
+    if not rebuilds(context) or context.candidate.stage is not Stage.BUILD:
+        return False
+    revision, slots = context.candidate.revision, context.observed.slots
+    routed = any(slot in slots and slots[slot].revision == revision for slot in (Slot.STABLE, Slot.CANDIDATE))
+    return revision in context.observed.deployments and (context.status.stable is not None or not routed)
 
 
 def find_job(context: Context) -> JobFacts | None:

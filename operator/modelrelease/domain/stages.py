@@ -16,7 +16,7 @@ from modelrelease.domain.naming import artifact_key, gates_hash
 from modelrelease.domain.observed import BuildResult, GatewayFacts, JobState, Slot, Unknown
 from modelrelease.domain.policy import SchemaChange
 from modelrelease.domain.problem import Problem
-from modelrelease.domain.repair import damaged, difference, find_job, rebuilds, recorded_result
+from modelrelease.domain.repair import damaged, difference, find_job, leftover, rebuilds, recorded_result
 from modelrelease.domain.status import (
     Candidate,
     HistoryEntry,
@@ -104,7 +104,7 @@ def build(context: Context) -> Status | Wait:
         return context.retreat(outcome=Outcome.FAILED, reason="SchemaChanged", message=message)
     if context.spec.suspend:
         return SUSPENDED
-    if rebuilds(context) and candidate.revision in context.observed.deployments:
+    if leftover(context):
         return Wait(reason="Retiring", what="the pods that could not start to go", who="the cluster")
     return context.with_candidate(replace(candidate.at(Stage.DEPLOY, context.now), artifact=result.artifact))
 
