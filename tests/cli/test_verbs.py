@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from modelrelease.cli.errors import Refused
 from modelrelease.cli.release import Release
@@ -93,3 +95,13 @@ def test_words_tell_what_happens() -> None:
     assert order(Verb.ABORT, release(), token="t").done == "aborted digits 2026.11.1: traffic goes back to 2026.11.0"
     assert order(Verb.APPROVE, release(), token="t").done == "approved step 3 of digits 2026.11.1"
     assert "(try 3)" in order(Verb.RETRY, releases.rolled_back(), token="t").done
+    assert "built again" not in order(Verb.RETRY, releases.rolled_back(), token="t").done
+
+
+def test_a_retry_after_a_damaged_artifact_says_that_it_builds() -> None:
+    failed = releases.rolled_back()
+    rejected = failed.status.rejected
+    assert rejected is not None
+    rejected = replace(rejected, reason="ArtifactCorrupt")
+    damaged = replace(failed, status=replace(failed.status, rejected=rejected))
+    assert order(Verb.RETRY, damaged, token="t").done.endswith("; its artifact is built again")

@@ -143,7 +143,7 @@ def test_one_flipped_byte_in_the_bucket_keeps_new_pods_out_names_the_file_and_ca
             held = signed.stand.until(lambda s: _MODEL in ready(s).message, what="a refused pod", name=NAME)
             assert (ready(held).status, ready(held).reason) == ("True", "Degraded")
             assert "serves with 1 of 2 pods (ArtifactCorrupt)" in ready(held).message
-            assert "restore it, or put the same artifact there again" in ready(held).message
+            assert "push the same artifact, or restore it" in ready(held).message
         finally:
             model.write_bytes(whole)
         signed.stand.until(lambda s: ready(s).reason == "Serving", what="a pod that tried again", name=NAME)

@@ -9,6 +9,7 @@ from typing import Any
 from modelrelease.cli.errors import Refused
 from modelrelease.cli.release import Release
 from modelrelease.domain.commands import Verb, annotation, format_command, latch_id
+from modelrelease.domain.repair import DAMAGED
 from modelrelease.domain.status import Candidate, Stage
 
 
@@ -84,7 +85,8 @@ def _retry(release: Release, token: str) -> Order:
     if rejected is None:
         raise Refused(f"nothing of {release.name} failed: there is nothing to retry")
     value = format_command(revision=rejected.revision, attempt=rejected.attempt, step=None, token=token)
-    done = f"{release.name} {release.spec.model.version} is tried again (try {rejected.attempt + 1})"
+    rebuilt = "; its artifact is built again" if rejected.reason in DAMAGED else ""
+    done = f"{release.name} {release.spec.model.version} is tried again (try {rejected.attempt + 1}){rebuilt}"
     return _order(Verb.RETRY, value, done)
 
 
