@@ -33,7 +33,7 @@ class _Server(socketserver.ThreadingTCPServer):
 def behind() -> Iterator[int]:
     """The port of an echo server."""
     with _Server(("127.0.0.1", 0), _Echo) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield server.server_address[1]
         server.shutdown()

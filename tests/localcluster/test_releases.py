@@ -33,7 +33,7 @@ def mirror(tmp_path: Path) -> Iterator[tuple[str, Path, list[str]]]:
             asked.append(self.path)
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}", folder, asked
         server.shutdown()

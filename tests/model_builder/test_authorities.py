@@ -81,7 +81,7 @@ def server(authority: Authority) -> Iterator[str]:
     """A server whose certificate only the test's authority signed."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Nothing) as made:
         made.socket = authority.server(clients=False).wrap_socket(made.socket, server_side=True)
-        thread = threading.Thread(target=made.serve_forever)
+        thread = threading.Thread(target=made.serve_forever, args=(0.02,))
         thread.start()
         yield f"https://127.0.0.1:{made.server_port}"
         made.shutdown()

@@ -163,6 +163,7 @@ def test_weights_from_a_file_are_served_as_they_are(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("damage", ["absent", "garbage", "other network", "nan"])
 def test_unusable_weights_are_bad_data(damage: str, tmp_path: Path) -> None:
     path, state = tmp_path / "x.safetensors", REGISTRY["digits-cnn"]().network.state_dict()

@@ -172,6 +172,7 @@ def test_bad_pictures_are_named(tmp_path: Path) -> None:
         load(tmp_path / "empty", tmp_path, format="Images")
 
 
+@pytest.mark.deep
 def test_a_picture_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "pictures", count=2)
     buffer = io.BytesIO()

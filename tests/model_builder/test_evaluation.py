@@ -170,6 +170,7 @@ def evaluate(models: dict[str, Path], labels: NDArray[Any]) -> evaluation.Evalua
     return evaluation.evaluate(models=models, test=test, task=Task.CLASSIFICATION, classes=NAMES)
 
 
+@pytest.mark.deep
 def test_models_are_compared_on_the_same_rows(models: dict[str, Path]) -> None:
     labels = numpy.arange(80) % 4
     found = evaluate(models, labels)
@@ -189,6 +190,7 @@ def test_models_are_compared_on_the_same_rows(models: dict[str, Path]) -> None:
     assert table["sizeBytes"]["lower"] is None
 
 
+@pytest.mark.deep
 def test_what_labels_are_is_told_by_their_form(models: dict[str, Path]) -> None:
     labels = numpy.arange(12) % 3
     found = evaluation.measure(source=models[".source"], final=models[""], test=Split(rows_of(labels), labels))
@@ -196,6 +198,7 @@ def test_what_labels_are_is_told_by_their_form(models: dict[str, Path]) -> None:
     assert "brier" in found and "rmse" not in found
 
 
+@pytest.mark.deep
 def test_the_same_bytes_share_their_evidence(models: dict[str, Path], tmp_path: Path) -> None:
     copy = tmp_path / "copy.onnx"
     copy.write_bytes(models[".source"].read_bytes())
@@ -215,6 +218,7 @@ def test_a_model_that_answers_nan_is_refused(tmp_path: Path) -> None:
         evaluate({"": broken}, numpy.arange(8) % 4)
 
 
+@pytest.mark.deep
 def test_a_regression_is_measured_and_compared(tmp_path: Path) -> None:
     model = graph(tmp_path / "m.onnx", weights=numpy.ones((2, 1)), softmax=False)
     rows = numpy.random.default_rng(0).normal(size=(40, 2)).astype("float32")

@@ -36,6 +36,7 @@ def alive(opened: list[weakref.ref[Any]]) -> int:
     return sum(reference() is not None for reference in opened)
 
 
+@pytest.mark.deep
 def test_no_model_is_open_while_another_process_opens_one(
     tmp_path: Path, opened: list[weakref.ref[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +65,7 @@ def test_no_model_is_open_while_another_process_opens_one(
     assert together == [2, 0, 0, 0]  # two for three models, of which two are the same, and then none
 
 
+@pytest.mark.deep
 def test_checks_open_one_model_at_a_time(
     tmp_path: Path, opened: list[weakref.ref[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -282,6 +282,7 @@ def test_a_search_that_makes_no_sense_is_told(raw: dict[str, Any], sentence: str
         searched(tmp_path, **raw)
 
 
+@pytest.mark.deep
 def test_dropout_is_searched_where_there_is_some_and_left_as_it_was(tmp_path: Path) -> None:
     tuned, made = searched(tmp_path, dropout=[0.0, 0.5], trials=2, epochs=1)
     first, second = (row["dropout"] for row in made.record["trials"])
