@@ -50,6 +50,14 @@ def test_a_retry_builds_again_and_the_release_goes_on(stable: bool, later: int) 
     assert set(world.deployments) == {rev("2")}
 
 
+def test_a_first_release_that_failed_leaves_no_pods_and_nobody_looks_at_it_again() -> None:
+    world = spoilt(stable=False)
+    assert world.slots[Slot.PREVIEW].revision == rev("2")
+    world.settle()
+    assert not world.deployments
+    assert world.reconcile().wake_at is None
+
+
 def test_before_the_retry_nothing_is_built_and_the_cure_is_named() -> None:
     world = spoilt()
     world.settle()

@@ -373,8 +373,9 @@ class World:
                 return
             candidate = self.status.candidate
             rebuilt = candidate and (candidate.revision, candidate.stage) == (revision, Stage.BUILD)
+            ended = candidate is None and self.status.stable is None  # a first release: nothing takes preview over
             for slot, facts in self.slots.items():
-                unseen = slot is Slot.PREVIEW and rebuilt  # those pods could not start
+                unseen = slot is Slot.PREVIEW and (rebuilt or ended)  # those pods could not start
                 assert unseen or facts.revision != revision, f"{slot} still selects what is removed"
             assert all(route.accepted for route in self.routes.values()), "removed while a route write is in flight"
             self._spend()

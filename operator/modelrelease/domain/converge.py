@@ -258,10 +258,11 @@ def _removals(context: Context) -> Iterator[Want]:
 def _unneeded(context: Context) -> Iterator[str]:
     """The revisions whose pods no slot needs: retired ones in time, and at once those that their artifact keeps away.
 
-    Preview may still select the latter.
+    Preview may still select the latter, and what is left of a first release that failed: nothing comes after it.
     """
     observed, status = context.observed, context.status
-    selected = {facts.revision for facts in observed.slots.values()}
+    over = set() if Slot.PREVIEW in slot_targets(context) else {Slot.PREVIEW}
+    selected = {facts.revision for slot, facts in observed.slots.items() if slot not in over}
     for retired in status.retired:
         due = context.after(retired.at, context.spec.rollout.scale_down_delay) <= context.now
         if due and retired.revision not in selected:
