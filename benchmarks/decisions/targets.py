@@ -14,7 +14,7 @@ _MOST_FALSE_OF_A_PEER = 0.05
 _MOST_OF_RUNS = 0.95
 _BURSTY = (
     ("bursty healthy service promoted within 2 h, its pods told apart", "healthy: bursts cv 0.5 per pod, 50 rps"),
-    ("the same with bursts of all pods at once", "healthy: bursts cv 0.5, 50 rps"),
+    ("the same, its pods not told apart", "healthy: bursts cv 0.5, 50 rps"),
 )
 _UP, _BACK = "minutes_promoted", "minutes_rolled_back"
 
