@@ -25,7 +25,7 @@ lint: venv ## style, types and shape of the code
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
 
-unit: venv ## tests that need nothing but Python (about a minute)
+unit: venv ## tests that need nothing but Python (half a minute)
 	@echo 'unit: tests that need nothing but Python'
 	@$(PY) -m pytest -q -n $(WORKERS) --dist worksteal --hypothesis-profile quick -m '$(QUICK)' $(ARGS)
 

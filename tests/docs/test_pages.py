@@ -37,6 +37,7 @@ def commands() -> Iterator[tuple[str, str]]:
                 yield page.name, shlex.join(words)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(("page", "command"), sorted(set(commands())))
 def test_a_command_that_a_page_shows_exists(page: str, command: str) -> None:
     program, *words = shlex.split(command)

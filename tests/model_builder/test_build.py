@@ -200,6 +200,7 @@ def test_a_failed_rebuild_leaves_nothing_that_looks_whole(artifact: Artifact, tm
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
 def test_a_failed_allocation_is_out_of_memory(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

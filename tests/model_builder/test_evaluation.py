@@ -206,12 +206,14 @@ def test_the_same_bytes_share_their_evidence(models: dict[str, Path], tmp_path: 
     assert found.metrics["accuracy"].evidence is found.metrics["accuracy.source"].evidence
 
 
+@pytest.mark.deep
 def test_a_model_of_other_classes_is_refused(tmp_path: Path) -> None:
     other = graph(tmp_path / "m.onnx", weights=numpy.ones((4, 3)))
     with pytest.raises(BadData, match=r"the final model answers 8 test rows with .*\(8, 3\).*needs \(8, 4\)"):
         evaluate({"": other}, numpy.arange(8) % 4)
 
 
+@pytest.mark.deep
 def test_a_model_that_answers_nan_is_refused(tmp_path: Path) -> None:
     broken = graph(tmp_path / "m.onnx", weights=numpy.full((4, 4), numpy.nan))
     with pytest.raises(BadData, match="NaN"):

@@ -71,6 +71,7 @@ def test_weights_beside_the_graph_give_the_same_answers(tmp_path: Path, monkeypa
     assert (tmp_path / "joined.onnx").read_bytes() == _cleaned(alone, tmp_path / "same.onnx").read_bytes()
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("way", ["static", "dynamic", "float16"])
 def test_lighter_graphs_have_data_beside_them_where_graphs_are_large(
     way: str, given: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -85,6 +85,7 @@ FILE = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.deep
 @settings(max_examples=80, deadline=None)
 @given(changes=st.fixed_dictionaries({}, optional={"files": st.lists(FILE, max_size=3) | JSON, "digest": JSON}))
 def test_a_manifest_that_somebody_else_wrote_is_refused(

@@ -48,6 +48,7 @@ def test_small_requests_all_travel_the_smallest_first(sizes: list[int]) -> None:
     assert found["requests"] == [case(size) for size in sorted(sizes)]
 
 
+@pytest.mark.deep
 def test_what_is_too_large_is_left_out_and_counted() -> None:
     large, small = noise(60_000), noise(100)
     value = pack(golden(large, small, large))
@@ -57,6 +58,7 @@ def test_what_is_too_large_is_left_out_and_counted() -> None:
     assert unpack(pack(golden(large)))["leftOut"] == 1
 
 
+@pytest.mark.deep
 def test_what_compresses_well_is_bounded_unpacked_too() -> None:
     found = unpack(pack(golden(case(3), case(MOST_BYTES // 4))))
     assert (found["requests"], found["leftOut"]) == ([case(3)], 1)

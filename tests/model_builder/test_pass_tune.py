@@ -96,6 +96,7 @@ def test_a_search_that_finds_nothing_better_changes_nothing(tmp_path: Path) -> N
     assert "none was better than the network as it was" in made.notes[0]
 
 
+@pytest.mark.deep
 def test_as_good_is_not_better(tmp_path: Path) -> None:
     network = nn.Linear(6, 2)
     with torch.no_grad():

@@ -107,6 +107,7 @@ def verdicts(case: str, *, kind: str, amount: float, against: str, allow: bool) 
     return own.outcome.value, own.blocks, other.verdict.value, other.blocks
 
 
+@pytest.mark.deep
 @settings(max_examples=150)
 @given(
     case=st.sampled_from(sorted(CASES)),
@@ -143,6 +144,7 @@ def test_both_mean_the_same_by_a_metric(name: str) -> None:
         assert metric_kinds.lower_is_better(written) is not METRICS[name].higher_is_better
 
 
+@pytest.mark.deep
 def test_different_rows_are_compared_by_both_sides_own_bounds() -> None:
     """Each side at half of alpha: what is proven holds also if stable was measured on other rows."""
     wide, near = (Gate(metric="accuracy", max_degradation=m, against=Against.STABLE) for m in (0.25, 0.05))

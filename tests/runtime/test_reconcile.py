@@ -175,6 +175,7 @@ class TestMalformed:
         assert next(c for c in status["conditions"] if c["type"] == "Stalled")["reason"] == "InvalidStatus"
 
 
+@pytest.mark.deep
 class TestTrouble:
     """Each write of a whole release in turn; Events are the only thing that may be missing afterwards."""
 
