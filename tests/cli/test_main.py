@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from modelrelease.cli import cluster as cluster_module
@@ -24,8 +24,9 @@ from tests.cli.releases import body
 class FakeCluster:
     """One release in memory; an operator that takes commands up at once."""
 
-    seen: list[Mapping[str, Any] | CommandError | None]
-    patches: list[Mapping[str, Any]]
+    # They exist after a test as well: the thread that `watch` follows with may look once more.
+    seen: ClassVar[list[Mapping[str, Any] | CommandError | None]] = []
+    patches: ClassVar[list[Mapping[str, Any]]] = []
 
     def __init__(self, *, context: str | None, namespace: str | None) -> None:
         self.namespace = namespace
